@@ -1,0 +1,91 @@
+"""The few helpers by which one backward text serves arrays of NumPy and CuPy and, under double backprop, Variables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rlcore.backend import xp_of
+
+
+def raw(x: Any) -> Any:
+    """The array behind x, for masks and indices, which are constants of the differentiation."""
+    return x if isinstance(x, np.ndarray) else getattr(x, "array", x)
+
+
+def traced(x: Any) -> bool:
+    """Whether x is a Variable."""
+    return hasattr(x, "node")
+
+
+def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """x summed over the axes along which `shape` was broadcast to x's shape."""
+    if x.shape == shape:
+        return x
+    lead = x.ndim - len(shape)
+    axes = tuple([i for i in range(x.ndim) if i < lead or (shape[i - lead] == 1 and x.shape[i] != 1)])
+    return x.sum(axis=axes, keepdims=True).reshape(shape)
+
+
+def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """x repeated to `shape` by NumPy's rules."""
+    if x.shape == shape:
+        return x
+    if traced(x):
+        from rlcore.autograd.functions.array import BroadcastTo
+
+        return BroadcastTo(shape).apply(x)
+    out = xp_of(x).empty(shape, x.dtype)  # for small arrays a quarter of the time of numpy.broadcast_to
+    out[...] = x
+    return out
+
+
+def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of `shape` with g added at `index`, repeated indices added up."""
+    if traced(g):
+        from rlcore.autograd.functions.array import Scatter
+
+        return Scatter(index, shape).apply(g)
+    xp = xp_of(g)
+    out = xp.zeros(shape, g.dtype)
+    if _is_basic(index):
+        out[index] = g
+    else:
+        xp.add.at(out, index, g)
+    return out
+
+
+def _is_basic(index: Any) -> bool:
+    return all(
+        i is None or i is Ellipsis or isinstance(i, (int, slice)) for i in (index if isinstance(index, tuple) else (index,))
+    )
+
+
+def product(a: Any, b: Any, vertex: Any) -> Any:
+    """a.T @ b, transposed: the gradient of a weight (out, in) that lies in memory as (in, out), written there if possible."""
+    out = vertex.out()
+    if out is None or traced(b) or not out.T.flags.c_contiguous:
+        return a.T.dot(b).T
+    xp_of(b).dot(a.T, b, out=out.T)
+    return out
+
+
+def column_sum(g: Any, vertex: Any) -> Any:
+    """g of shape (N, D) summed over its rows, the gradient of a bias, written where it will live if possible."""
+    out = vertex.out()
+    if out is None or traced(g):
+        return g.sum(axis=0)
+    if isinstance(g, np.ndarray):  # as a product with ones it takes 0.4 of the time of sum(axis=0)
+        return np.dot(_ones(len(g), g.dtype), g, out=out)
+    return g.sum(axis=0, out=out)
+
+
+_ONES: dict[Any, np.ndarray] = {}
+
+
+def _ones(n: int, dtype: Any) -> np.ndarray:
+    ones = _ONES.get(dtype)
+    if ones is None or len(ones) < n:
+        ones = _ONES[dtype] = np.ones(max(n, 256), dtype)
+    return ones[:n]

@@ -1,0 +1,44 @@
+"""Functions that own weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rlcore.autograd.dual import column_sum, product
+from rlcore.autograd.function import Function
+
+
+class Linear(Function):
+    saves = "x W"
+
+    def forward(self, x, W, b=None):
+        if x.dtype is not W.dtype and x.dtype != W.dtype:  # NumPy would promote in silence
+            raise TypeError(f"x is {x.dtype} and W is {W.dtype}; cast x with x.astype({W.dtype.name!r})")
+        y = x.dot(W.T)  # half a microsecond less than @ on small matrices
+        if b is not None:
+            y += b
+        return y
+
+    def backward(self, gy, x, W):
+        ex, eW, eb = self.edges
+        return ex and gy.dot(W), eW and product(x, gy, eW), eb and column_sum(gy, eb)
+
+
+def linear(x, W, b=None, n_batch_axes=1):
+    """x @ W.T + b: x (N, in), W (out, in), b (out,); gives (N, out).
+
+    The first n_batch_axes axes of x are kept, the others count as one.
+    """
+    if x.ndim == 2 and n_batch_axes == 1:
+        return Linear().apply(x, W, b)
+    return _batched(x, W, b, n_batch_axes)
+
+
+def _batched(x: Any, W: Any, b: Any, n_batch_axes: int) -> Any:
+    from rlcore.autograd.functions.array import reshape
+
+    if not 1 <= n_batch_axes < x.ndim:
+        raise ValueError(f"linear: n_batch_axes must be from 1 to {x.ndim - 1} for x {tuple(x.shape)}, got {n_batch_axes}")
+    batch, features = tuple(x.shape[:n_batch_axes]), math.prod(x.shape[n_batch_axes:])
+    return reshape(Linear().apply(reshape(x, (math.prod(batch), features)), W, b), (*batch, W.shape[0]))

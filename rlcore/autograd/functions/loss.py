@@ -1,0 +1,98 @@
+"""Losses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rlcore.autograd.dual import broadcast_to
+from rlcore.autograd.function import Function
+from rlcore.autograd.functions.math import sum
+
+
+def _alike(x0, x1):
+    if x0.shape != x1.shape:
+        raise ValueError(f"the two arguments must have one shape, got {x0.shape} and {x1.shape}")
+    if x0.dtype is not x1.dtype and x0.dtype != x1.dtype:
+        raise TypeError(f"the two arguments must have one dtype, got {x0.dtype} and {x1.dtype}")
+
+
+class SquaredError(Function):
+    saves = "x0 x1"
+
+    def forward(self, x0, x1):
+        _alike(x0, x1)
+        d = x0 - x1
+        return d * d
+
+    def backward(self, gy, x0, x1):
+        e0, e1 = self.edges
+        g = gy * (2 * (x0 - x1))
+        return e0 and g, e1 and -g
+
+
+def squared_error(x0, x1):
+    """(x0 - x1)^2, elementwise, for equal shapes."""
+    return SquaredError().apply(x0, x1)
+
+
+class MeanSquaredError(Function):
+    saves = "x0 x1"
+
+    def forward(self, x0, x1):
+        _alike(x0, x1)
+        d = (x0 - x1).ravel()
+        return d.dot(d) / d.size
+
+    def backward(self, gy, x0, x1):
+        e0, e1 = self.edges
+        d = x0 - x1
+        g = d * broadcast_to(gy * (2 / d.size), d.shape)
+        return e0 and g, e1 and -g
+
+
+def mean_squared_error(x0, x1):
+    """Mean of (x0 - x1)^2 over all elements."""
+    return MeanSquaredError().apply(x0, x1)
+
+
+class HuberLoss(Function):
+    saves = "x t"
+
+    def __init__(self, delta: float):
+        self.delta = delta
+
+    def forward(self, x, t):
+        _alike(x, t)
+        d = abs(x - t)
+        inner = np.minimum(d, self.delta)
+        return inner * (d - 0.5 * inner)  # d^2 / 2 up to delta, then delta * (d - delta / 2)
+
+    def backward(self, gy, x, t):
+        ex, et = self.edges
+        g = gy * np.minimum(np.maximum(x - t, -self.delta), self.delta)
+        return ex and g, et and -g
+
+
+class MeanHuberLoss(HuberLoss):
+    def forward(self, x, t):
+        _alike(x, t)
+        d = abs(x - t).ravel()
+        inner = np.minimum(d, self.delta)
+        return inner.dot(d - 0.5 * inner) / d.size
+
+    def backward(self, gy, x, t):
+        d = x - t
+        return super().backward(broadcast_to(gy * (1 / d.size), d.shape), x, t)
+
+
+def huber_loss(x, t, delta, reduce="sum_along_second_axis"):
+    """Huber loss of x - t: quadratic up to delta, linear beyond (Huber 1964).
+
+    reduce: "sum_along_second_axis" gives (N,), "no" keeps the shape, "mean" gives the mean over all elements.
+    """
+    if reduce == "mean":
+        return MeanHuberLoss(delta).apply(x, t)
+    if reduce not in ("no", "sum_along_second_axis"):
+        raise ValueError(f"huber_loss: reduce must be 'sum_along_second_axis', 'mean' or 'no', got {reduce!r}")
+    y = HuberLoss(delta).apply(x, t)
+    return y if reduce == "no" else sum(y, axis=1)

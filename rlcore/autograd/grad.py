@@ -1,0 +1,109 @@
+"""grad(): derivatives as values, of any order, without touching what backward() uses."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import Any
+
+from rlcore.autograd.function import Function, record
+from rlcore.autograd.functions.array import cast
+from rlcore.autograd.variable import Variable, handle
+from rlcore.backend import xp_of
+
+
+def grad(
+    outputs: Any, inputs: Any, grad_outputs: Any = None, *, enable_double_backprop: bool = False
+) -> list[Variable | None]:
+    """Gradients of outputs with respect to inputs, None where there is no path between them.
+
+    outputs, inputs: a Variable or a list; grad_outputs: as many as outputs, None for ones. Uses nothing up, touches no
+    `.grad` and visits only what lies between. With enable_double_backprop the results can be differentiated again.
+    """
+    outputs, inputs = _variables("outputs", outputs), _variables("inputs", inputs)
+    seeds = list(grad_outputs) if isinstance(grad_outputs, (list, tuple)) else [grad_outputs] * len(outputs)
+    if isinstance(grad_outputs, dict):  # an op with several outputs: gradients by number, those of unused ones missing
+        outputs, seeds = [outputs[k] for k in grad_outputs], list(grad_outputs.values())
+    if len(seeds) != len(outputs):
+        raise ValueError(f"grad: {len(outputs)} outputs but {len(seeds)} grad_outputs; give one for each, or None")
+    wanted = {v.node for v in inputs} - {None}
+    needed = _between([v.node for v in outputs], wanted)
+    found: dict[Any, Any] = {}
+    heap: list[tuple[int, Any]] = []
+
+    def arrive(vertex: Any, g: Any) -> None:
+        if vertex in found:
+            found[vertex] = found[vertex] + g
+            return
+        found[vertex] = g
+        if any(e in needed for e in vertex.edges):
+            heappush(heap, (vertex.order, vertex))
+
+    with record(enable_double_backprop):
+        for v, g in zip(outputs, seeds, strict=True):
+            if v.node in needed:
+                arrive(v.node, _seed(v, g, enable_double_backprop))
+        while heap:
+            op = heappop(heap)[1]
+            if op.saved is None:
+                raise RuntimeError("grad: backward() has used this graph up; pass retain_graph=True to it")
+            g = found[op] if op in wanted else found.pop(op)
+            edges = op.edges
+            if enable_double_backprop:
+                gs = op.trace(g, tuple([e if e in needed else None for e in edges]))
+            else:
+                op.edges = tuple([_PLAIN if e in needed else None for e in edges])
+                try:
+                    gs = op.backward(g, *op.saved)
+                finally:
+                    op.edges = edges
+            for e, g in zip(edges, (gs,) if len(edges) == 1 else gs, strict=True):
+                if e in needed and g is not None:
+                    arrive(e, g)
+    return [None if v.node not in found else _like(found[v.node], v) for v in inputs]
+
+
+class _Plain:
+    """Stands for a vertex while an op is asked: its gradient is wanted, and no memory waits for it."""
+
+    out = Function.out
+
+
+_PLAIN = _Plain()
+
+
+def _variables(name: str, group: Any) -> list[Variable]:
+    group = list(group) if isinstance(group, (list, tuple)) else [group]
+    for v in group:
+        if not isinstance(v, Variable):
+            raise TypeError(f"grad: {name} must be Variables, got {type(v).__name__}")
+    return group
+
+
+def _between(starts: list[Any], wanted: set[Any]) -> set[Any]:
+    """The vertices on a path from starts to wanted, both ends included."""
+    seen, stack = set(), [v for v in starts if v is not None]
+    while stack:
+        vertex = stack.pop()
+        if vertex not in seen:
+            seen.add(vertex)
+            stack.extend(e for e in vertex.edges if e is not None)
+    needed: set[Any] = set()
+    for vertex in sorted(seen, key=lambda v: -v.order):  # oldest first: what a vertex leads to is known when it comes
+        if vertex in wanted or any(e in needed for e in vertex.edges):
+            needed.add(vertex)
+    return needed
+
+
+def _seed(v: Variable, g: Any, traced: bool) -> Any:
+    if g is None:
+        g = xp_of(v.array).ones_like(v.array)
+    array = g.array if isinstance(g, Variable) else g
+    if array.shape != v.shape:
+        raise ValueError(f"grad: grad_outputs has shape {array.shape} for an output of shape {v.shape}")
+    return (g if isinstance(g, Variable) else handle(g, None)) if traced else array
+
+
+def _like(g: Any, v: Variable) -> Variable:
+    if isinstance(g, Variable):
+        return g if g.dtype == v.dtype else cast(g, v.dtype)
+    return handle(xp_of(v.array).asarray(g, dtype=v.dtype), None)

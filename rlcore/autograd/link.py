@@ -1,0 +1,373 @@
+"""Link: an object that owns parameters and other links; Chain, ChainList and Sequential; flat storage and views.
+
+Parameters and child links are plain attributes, found in order of assignment, each once. `flatten()` lays all of them into
+one array and their gradients into a second one, so that an optimizer step, clipping, a target copy or a message between
+processes is one array operation.
+"""
+
+from __future__ import annotations
+
+import copy as _copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+
+import rlcore.autograd.variable as _variable
+from rlcore.autograd import storage
+from rlcore.autograd.variable import Parameter, Variable, as_array, changed
+
+L = TypeVar("L", bound="Link")
+
+
+class Link:
+    """A part of a model. Subclasses assign parameters and links in `__init__` and define `forward`."""
+
+    def __init__(self) -> None:
+        """Kept for Chainer's form: nothing needs to be set up."""
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        if "forward" in cls.__dict__ and "__call__" not in cls.__dict__:
+            cls.__call__ = cls.forward  # type: ignore[attr-defined]  # saves a Python frame for each call
+
+    @contextmanager
+    def init_scope(self) -> Iterator[None]:
+        """Accepted as in Chainer; does nothing."""
+        yield
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        persistent = self.__dict__.get("_persistent")
+        if persistent is not None and name in persistent:
+            self._set_persistent(name, value)
+            return
+        object.__setattr__(self, name, value)
+        if isinstance(value, (Link, Parameter)):
+            changed()
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        changed()
+
+    def __getattr__(self, name: str) -> Any:
+        persistent = self.__dict__.get("_persistent")
+        if persistent is not None and name in persistent:
+            return persistent[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    # persistent values: saved, copied and sent with the parameters, and changed by no optimizer
+    def add_persistent(self, name: str, value: Any) -> None:
+        """Register an array or a number that belongs to the model's state, read as an attribute."""
+        self.__dict__.setdefault("_persistent", {})[name] = value
+        changed()
+
+    def _set_persistent(self, name: str, value: Any) -> None:
+        old = self._persistent[name]
+        if hasattr(old, "shape") and hasattr(value, "shape"):
+            old[...] = value
+        else:
+            self._persistent[name] = value
+
+    # what it holds
+    def _items(self) -> Iterator[tuple[str, Any]]:
+        for name, value in self.__dict__.items():
+            if isinstance(value, (Link, Variable)):
+                yield name, value
+
+    def children(self) -> Iterator[Link]:
+        """The links that are attributes of this one."""
+        return (value for _, value in self._items() if isinstance(value, Link))
+
+    def namedlinks(self, skipself: bool = False, _seen: Any = None) -> Iterator[tuple[str, Link]]:
+        """(path, link) for this link and all below it, depth first, each once."""
+        seen = set() if _seen is None else _seen
+        if id(self) in seen:
+            return
+        seen.add(id(self))
+        if not skipself:
+            yield "/", self
+        for name, value in self._items():
+            if isinstance(value, Link):
+                for path, link in value.namedlinks(_seen=seen):
+                    yield f"/{name}" if path == "/" else f"/{name}{path}", link
+
+    def links(self, skipself: bool = False) -> Iterator[Link]:
+        return (link for _, link in self.namedlinks(skipself))
+
+    def namedparams(self, include_uninit: bool = True, _seen: Any = None) -> Iterator[tuple[str, Parameter]]:
+        """(path, parameter), depth first in order of assignment, each parameter once, under its first path."""
+        seen = set() if _seen is None else _seen
+        for name, value in self._items():
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+            if isinstance(value, Link):
+                for path, parameter in value.namedparams(include_uninit, seen):
+                    yield f"/{name}{path}", parameter
+            elif isinstance(value, Parameter) and (include_uninit or value.is_initialized):
+                yield f"/{name}", value
+
+    def params(self, include_uninit: bool = True) -> Iterator[Parameter]:
+        return (parameter for _, parameter in self.namedparams(include_uninit))
+
+    def namedpersistents(self) -> Iterator[tuple[str, Link, str]]:
+        """(path, link, name) of every persistent value."""
+        for path, link in self.namedlinks():
+            for name in link.__dict__.get("_persistent", ()):
+                yield f"{path if path != '/' else ''}/{name}", link, name
+
+    def count_params(self) -> int:
+        """The number of elements of all parameters whose shape is known."""
+        return sum(p.size for p in self.params(include_uninit=False))
+
+    @property
+    def xp(self) -> Any:
+        """numpy or cupy, by the first parameter."""
+        return next((p.xp for p in self.params(include_uninit=False)), np)
+
+    # gradients
+    def _leaves(self) -> list[Any]:
+        """The vertices of all parameters, found again only when a structure has changed."""
+        cached = self.__dict__.get("_leaf_cache")
+        if cached is None or cached[0] != _variable.version:
+            cached = (_variable.version, [p.node for p in self.params()])
+            self.__dict__["_leaf_cache"] = cached
+        return cached[1]
+
+    def cleargrads(self) -> None:
+        """Set every gradient to None."""
+        for leaf in self._leaves():
+            leaf.grad = leaf.grad_var = None
+
+    # flat storage
+    def flatten(self: L, flat: Any = None, grad: Any = None) -> L:
+        """Lay parameters (then persistent arrays) into one array, `flat` if given, and gradients into another.
+
+        What already lies in one slice is left alone, and so is a parameter that another model holds in its own array.
+        """
+        storage.flatten(list(self.params(include_uninit=False)), list(self.namedpersistents()), flat, grad)
+        return self
+
+    @property
+    def flat(self) -> Any:
+        """All parameters as one vector, this link's slice of where they lie; do not keep it between calls."""
+        return storage.vector(self.flatten(), "data")
+
+    @property
+    def flat_grad(self) -> Any:
+        """All gradients as one vector, zeros where there is none."""
+        self.flatten()
+        for leaf in self._leaves():
+            if leaf.grad is None and leaf.slot is not None:
+                leaf.slot[...] = 0
+                leaf.grad = leaf.slot
+        return storage.vector(self, "grad")
+
+    @property
+    def flat_state(self) -> Any:
+        """Parameters and persistent arrays as one vector: what targets, actors and ranks are sent."""
+        return storage.vector(self.flatten(), "data", tail=True)
+
+    def split(self, vector: Any) -> list[Any]:
+        """A vector in flat order as arrays with the parameters' shapes."""
+        return storage.split(list(self.params(include_uninit=False)), vector)
+
+    def join(self, arrays: Any) -> Any:
+        """Arrays with the parameters' shapes as one vector in flat order."""
+        return storage.join(list(self.params(include_uninit=False)), arrays)
+
+    # copies and views
+    def view(self: L) -> L:
+        """The same arrays, seen as constants: for acting, for targets, for a loss through another model.
+
+        Stays right when sizes, layout or values change. Between forward and backward of a loss through a view, do not
+        update the viewed model.
+        """
+        return self._viewed({})
+
+    def _viewed(self: L, memo: dict[int, Any]) -> L:
+        if id(self) in memo:
+            return memo[id(self)]
+        twin = memo[id(self)] = object.__new__(type(self))
+        for name, value in self.__dict__.items():
+            if isinstance(value, Link):
+                value = value._viewed(memo)
+            elif isinstance(value, Parameter):
+                value = value.const
+            if name != "_leaf_cache":
+                twin.__dict__[name] = value
+        twin.__dict__["_viewed_link"] = (self,)  # a tuple is not searched; it keeps the parameters behind the twins alive
+        return twin
+
+    def copy(self: L, mode: str = "copy") -> L:
+        """An independent link with the same values ("copy") or freshly drawn ones ("init")."""
+        if mode not in ("copy", "init"):
+            raise ValueError(f"copy: mode must be 'copy' or 'init', got {mode!r}; to share arrays use view()")
+        twin = _copy.deepcopy(self)
+        if mode == "init":
+            for p in twin.params(include_uninit=False):
+                p.initializer(p.array)
+        return twin
+
+    def __deepcopy__(self: L, memo: dict[int, Any]) -> L:
+        twin = memo[id(self)] = object.__new__(type(self))
+        for name, value in self.__dict__.items():
+            if name != "_leaf_cache":
+                twin.__dict__[name] = _copy.deepcopy(value, memo)
+        return twin
+
+    def copyparams(self, link: Link) -> None:
+        """Take the values of another link of the same structure, persistent values included."""
+        for (path, p), (_, q) in self._pairs(link):
+            if q.array is None:
+                continue
+            if p.array is None:
+                p.initialize(q.shape)
+            elif p.shape != q.shape:
+                raise ValueError(f"copyparams: {path} has shape {p.shape} here and {q.shape} there")
+        for a, b in storage.runs_of_two(self, link):
+            a[...] = b
+        self._touch()
+        for (_, here, name), (_, there, _) in zip(self.namedpersistents(), link.namedpersistents(), strict=True):
+            here._set_persistent(name, there._persistent[name])
+
+    def soft_copyparams(self, link: Link, tau: float) -> None:
+        """Move every parameter by tau towards another link's: p += tau * (q - p)."""
+        for a, b in storage.runs_of_two(self, link):
+            step = b - a
+            step *= tau
+            a += step
+        self._touch()
+
+    def _pairs(self, link: Link) -> list[Any]:
+        mine, other = list(self.namedparams()), list(link.namedparams())
+        if [n for n, _ in mine] != [n for n, _ in other]:
+            odd = sorted({n for n, _ in mine} ^ {n for n, _ in other}) or ["the order of assignment"]
+            raise ValueError(f"copyparams: the two links differ in {odd[0]}")
+        return list(zip(mine, other))
+
+    def _touch(self) -> None:
+        now = _variable.next_order()
+        for leaf in self._leaves():
+            leaf.written = now
+
+    # saving
+    def state(self) -> dict[str, Any]:
+        """Nested dicts of arrays, as the links nest; None for a parameter whose shape is not known yet."""
+        tree: dict[str, Any] = {}
+        for path, p in self.namedparams():
+            _put(tree, path, p.array)
+        for path, link, name in self.namedpersistents():
+            _put(tree, path, link._persistent[name])
+        return tree
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take values from `state()`, in place; refuses a wrong name, shape or dtype before anything changes."""
+        given = dict(_walk(state))
+        params, persistents = dict(self.namedparams()), {path: (k, n) for path, k, n in self.namedpersistents()}
+        for path in [*params, *persistents]:
+            if path not in given:
+                raise ValueError(f"load: {path} is missing from the state; it has {', '.join(given) or 'nothing'}")
+        for path in given:
+            if path not in params and path not in persistents:
+                raise ValueError(f"load: the state has {path}, which this model has not; it has {', '.join(params)}")
+        for path, value in given.items():
+            here = params[path].array if path in params else persistents[path][0]._persistent[persistents[path][1]]
+            if here is None or not hasattr(here, "shape"):
+                if path in params and value is not None and params[path].node.dtype != value.dtype:
+                    raise ValueError(f"load: {path} is {value.dtype} in the state and {params[path].node.dtype} here")
+                continue
+            if value is None or here.shape != value.shape or here.dtype != value.dtype:
+                got = "of unknown shape" if value is None else f"{value.shape} {value.dtype}"
+                raise ValueError(f"load: {path} is {got} in the state and {here.shape} {here.dtype} here")
+        for path, value in given.items():
+            if path in persistents:
+                persistents[path][0]._set_persistent(persistents[path][1], value)
+            elif value is not None:
+                if params[path].array is None:
+                    params[path].initialize(value.shape)
+                params[path].array = params[path].xp.asarray(value)
+
+
+def _put(tree: dict[str, Any], path: str, value: Any) -> None:
+    *parents, name = path[1:].split("/")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+    tree[name] = value
+
+
+def _walk(tree: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _walk(value, f"{path}/{name}")
+        else:
+            yield f"{path}/{name}", as_array(value)
+
+
+class Chain(Link):
+    """A link made of named links: `Chain(l1=L.Linear(2, 3), l2=L.Linear(3, 1))`, or by assignment in `__init__`."""
+
+    def __init__(self, **links: Link):
+        super().__init__()
+        for name, link in links.items():
+            setattr(self, name, link)
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
+
+class ChainList(Link):
+    """A link made of a list of links, named by their numbers."""
+
+    def __init__(self, *links: Any):
+        super().__init__()
+        self._children: list[Any] = []
+        for link in links:
+            self.append(link)
+
+    def append(self, link: Any) -> None:
+        """Add a link at the end."""
+        if not isinstance(link, Link):
+            raise TypeError(f"{type(self).__name__}: expected a link, got {type(link).__name__}")
+        self._children.append(link)
+        changed()
+
+    def _items(self) -> Iterator[tuple[str, Any]]:
+        for i, link in enumerate(self._children):
+            if isinstance(link, Link):
+                yield str(i), link
+        yield from super()._items()
+
+    def _viewed(self: L, memo: dict[int, Any]) -> L:
+        if id(self) in memo:
+            return memo[id(self)]
+        twin = super()._viewed(memo)
+        children = [link._viewed(memo) if isinstance(link, Link) else link for link in self._children]
+        twin.__dict__["_children"] = children
+        return twin
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._children)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._children[index]
+
+
+class Sequential(ChainList):
+    """Calls its layers in turn: links and plain functions such as `F.relu`."""
+
+    def append(self, layer: Any) -> None:
+        """Add a link or a function at the end."""
+        if not callable(layer):
+            raise TypeError(f"Sequential: a layer must be a link or a function, got {type(layer).__name__}")
+        self._children.append(layer)
+        changed()
+
+    def forward(self, x: Any) -> Any:
+        for layer in self._children:
+            x = layer(x)
+        return x

@@ -1,0 +1,34 @@
+"""Links that own weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rlcore.autograd.functions.connection import linear
+from rlcore.autograd.link import Link
+from rlcore.autograd.variable import Parameter
+
+
+class Linear(Link):
+    """x @ W.T + b with W (out_size, in_size), b (out_size,); in_size None is settled by the first call.
+
+    `Linear(n)` is `Linear(None, n)`. initialW: LeCunNormal if None; initial_bias: zeros if None.
+    """
+
+    def __init__(
+        self, in_size: int | None, out_size: int | None = None, nobias: bool = False, initialW: Any = None, initial_bias: Any = None
+    ):
+        super().__init__()
+        if out_size is None:
+            in_size, out_size = None, in_size
+        if out_size is None or out_size < 1 or (in_size is not None and in_size < 1):
+            raise ValueError(f"Linear: sizes must be positive integers, got in_size {in_size}, out_size {out_size}")
+        self.out_size = out_size
+        self.W = Parameter(initialW, None if in_size is None else (out_size, in_size), order=(1, 0))
+        self.b = None if nobias else Parameter(0 if initial_bias is None else initial_bias, out_size)
+
+    def forward(self, x: Any, n_batch_axes: int = 1) -> Any:
+        if self.W.array is None:
+            self.W.initialize((self.out_size, math.prod(x.shape[n_batch_axes:])))
+        return linear(x, self.W, self.b, n_batch_axes)

@@ -1,0 +1,235 @@
+"""Optimizers: SGD, RMSprop and Adam as a few in-place operations on flat slices, and hooks on the gradient before a step.
+
+An optimizer keeps its parameters, and its state in their order. It works on runs, the maximal slices of parameters that
+lie side by side, have a gradient, and have taken the same number of steps: nearly always one. A parameter without a
+gradient is left alone and keeps its own step count, as in PyTorch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+import rlcore.autograd.variable as _variable
+from rlcore.autograd.link import Link
+from rlcore.autograd.storage import offsets, runs
+from rlcore.autograd.variable import Parameter, next_order
+from rlcore.backend import aligned
+
+Self = TypeVar("Self", bound="Optimizer")
+Hook = Callable[[list[Any]], None]
+
+
+class _Part:
+    """One run as a step sees it: values, gradients, state and scratch, and the numbers of its parameters."""
+
+    __slots__ = ("data", "grad", "members", "state", "tmp")
+
+    def __init__(self, data: Any, grad: Any, tmp: Any, state: list[Any], members: Sequence[int]):
+        self.data, self.grad, self.tmp, self.state, self.members = data, grad, tmp, state, members
+
+
+class Optimizer:
+    """Updates the parameters of a link by their gradients; subclasses give `step`."""
+
+    slots: tuple[str, ...] = ()  # names of the state vectors
+
+    def __init__(self, learning_rate: float):
+        self.learning_rate = learning_rate
+        self.t = 0  # updates so far
+        self.target: Link = Link()
+        self._hooks: list[Hook] = []
+        self._params: list[Parameter] = []
+        self._steps: list[int] = []  # updates so far of each parameter
+        self._state: list[Any] = []  # a vector for each slot
+        self._whole: list[_Part] | None = None  # the parts while every parameter has a gradient
+        self._version = -1
+
+    def setup(self: Self, link: Link) -> Self:
+        """Take charge of a link's parameters, whose sizes may still be unknown."""
+        self.target, self._version = link, -1
+        return self
+
+    def add_hook(self, hook: Hook) -> None:
+        """Call hook(gradients) before each step: a list of vectors, to be changed in place."""
+        self._hooks.append(hook)
+
+    def update(self, lossfun: Callable[..., Any] | None = None, *args: Any, **named: Any) -> None:
+        """One step by the gradients at hand; given lossfun, compute loss and gradients first."""
+        if lossfun is not None:
+            loss = lossfun(*args, **named)
+            self.target.cleargrads()
+            loss.backward()
+        if self._version != _variable.version:
+            self._lay()
+        params, steps = self._params, self._steps
+        used = [i for i, p in enumerate(params) if p.node.grad is not None]
+        if len(used) < len(params):
+            parts, self._whole = self._parts(used), None
+        else:
+            parts = self._whole = self._whole or self._parts(used)
+        if self._hooks:
+            gradients = [part.grad for part in parts]
+            for hook in self._hooks:
+                hook(gradients)
+        now = next_order()
+        for part in parts:
+            t = steps[part.members[0]] + 1
+            self.step(part.data, part.grad, part.tmp, t, *part.state)
+            for i in part.members:
+                steps[i] = t
+                params[i].node.written = now
+        self.t += 1
+
+    def step(self, p: Any, g: Any, tmp: Any, t: int, *state: Any) -> None:
+        """Change p by g in place; tmp is scratch of their size; t counts this step from 1."""
+        raise NotImplementedError
+
+    def _lay(self) -> None:
+        """Find the parameters, bring them into flat storage, and bring the state into their present order."""
+        self.target.flatten()
+        params = list(self.target.params(include_uninit=False))
+        size = sum(p.size for p in params)
+        if [id(p) for p in params] != [id(p) for p in self._params]:
+            before = dict(zip(map(id, self._params), zip(offsets(self._params), self._steps)))
+            state = [aligned(size, params[0].array) for _ in self.slots]
+            for vector, old in zip(state, self._state or state):
+                vector[...] = 0
+                for p, at in zip(params, offsets(params)):
+                    if id(p) in before:
+                        start = before[id(p)][0]
+                        vector[at : at + p.size] = old[start : start + p.size]
+            self._steps = [before[id(p)][1] if id(p) in before else 0 for p in params]
+            self._params, self._state = params, state
+        self._tmp = aligned(size, params[0].array) if params else None
+        self._whole, self._version = None, _variable.version
+
+    def _parts(self, used: list[int]) -> list[_Part]:
+        """The runs of these parameters, cut where the step count changes."""
+        at, steps, parts = offsets(self._params), self._steps, []
+        groups: list[list[int]] = []
+        for i in used:
+            if groups and groups[-1][-1] == i - 1 and steps[i - 1] == steps[i]:
+                groups[-1].append(i)
+            else:
+                groups.append([i])
+        for group in groups:
+            for run in runs([self._params[i] for i in group]):
+                members = group[run.first : run.last]
+                here = slice(at[members[0]], at[members[0]] + run.stop - run.start)
+                parts.append(_Part(run.data, run.grad, self._tmp[here], [v[here] for v in self._state], members))
+        return parts
+
+    def state(self) -> dict[str, Any]:
+        """Step counts, and state vectors in the order of the parameters, whose paths are named."""
+        self._lay()
+        names = [path for path, _ in self.target.namedparams(include_uninit=False)]
+        return {"t": self.t, "steps": list(self._steps), "parameters": names, **dict(zip(self.slots, self._state))}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take a `state()` back; load the link first, so that all sizes are known."""
+        here = self.state()
+        if list(state["parameters"]) != here["parameters"]:
+            raise ValueError(f"load: the state is of parameters {state['parameters']}, here are {here['parameters']}")
+        for slot, vector in zip(self.slots, self._state):
+            given = state.get(slot)
+            if given is None or given.shape != vector.shape or given.dtype != vector.dtype:
+                got = "missing" if given is None else f"{given.shape} {given.dtype}"
+                raise ValueError(f"load: optimizer state {slot!r} is {got}, expected {vector.shape} {vector.dtype}")
+        for slot, vector in zip(self.slots, self._state):
+            vector[...] = state[slot]
+        self.t, self._steps, self._whole = int(state["t"]), [int(n) for n in state["steps"]], None
+
+
+class SGD(Optimizer):
+    """p -= lr * g."""
+
+    def __init__(self, lr: float = 0.01):
+        super().__init__(lr)
+
+    def step(self, p, g, tmp, t):
+        np.multiply(g, self.learning_rate, out=tmp)
+        p -= tmp
+
+
+class RMSprop(Optimizer):
+    """p -= lr * g / (sqrt(ms) + eps), ms a running mean of g^2 (Tieleman and Hinton 2012, lecture 6.5).
+
+    eps_inside_sqrt: g / sqrt(ms + eps), as in TensorFlow and in A3C.
+    """
+
+    slots = ("ms",)
+
+    def __init__(self, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8, eps_inside_sqrt: bool = False):
+        super().__init__(lr)
+        self.alpha, self.eps, self.eps_inside_sqrt = alpha, eps, eps_inside_sqrt
+
+    def step(self, p, g, tmp, t, ms):
+        np.multiply(g, g, out=tmp)
+        tmp *= 1 - self.alpha
+        ms *= self.alpha
+        ms += tmp
+        if self.eps_inside_sqrt:
+            np.add(ms, self.eps, out=tmp)
+            np.sqrt(tmp, out=tmp)
+        else:
+            np.sqrt(ms, out=tmp)
+            tmp += self.eps
+        np.divide(g, tmp, out=tmp)
+        tmp *= self.learning_rate
+        p -= tmp
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015, algorithm 1) with weights of bias correction folded into the step size.
+
+    eps: added to sqrt(v) before the correction of v (Chainer, TensorFlow), or after it with corrected_eps (PyTorch).
+    """
+
+    slots = ("m", "v")
+
+    def __init__(
+        self,
+        alpha: float = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        *,
+        corrected_eps: bool = False,
+    ):
+        super().__init__(alpha)
+        self.beta1, self.beta2, self.eps, self.corrected_eps = beta1, beta2, eps, corrected_eps
+
+    def step(self, p, g, tmp, t, m, v):
+        # m and v are kept as plain decayed sums: their factors 1 - beta enter below, which saves two passes of twelve
+        b1, b2 = self.beta1, self.beta2
+        m *= b1
+        m += g
+        v *= b2
+        np.multiply(g, g, out=tmp)
+        v += tmp
+        np.sqrt(v, out=tmp)
+        correction = math.sqrt(1 - b2**t)
+        tmp += self.eps / math.sqrt(1 - b2) * (correction if self.corrected_eps else 1)
+        np.divide(m, tmp, out=tmp)
+        tmp *= self.learning_rate * correction / (1 - b1**t) * (1 - b1) / math.sqrt(1 - b2)
+        p -= tmp
+
+
+class GradientClipping:
+    """Scale all gradients so that their common L2 norm is at most `threshold`; `norm` holds the norm before."""
+
+    def __init__(self, threshold: float):
+        self.threshold, self.norm = threshold, 0.0
+
+    def __call__(self, gradients: list[Any]) -> None:
+        square = 0.0
+        for g in gradients:
+            square = square + g.dot(g)
+        self.norm = np.sqrt(square)
+        factor = np.minimum(1, self.threshold / np.maximum(self.norm, 1e-30))
+        for g in gradients:
+            g *= factor

@@ -1,0 +1,377 @@
+"""Variable, a light handle on an array and the vertex that made it, and Parameter, a Variable that a Link owns."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+import rlcore.autograd.functions.array as _array
+import rlcore.autograd.functions.math as _math
+from rlcore.autograd.function import Leaf, backward, next_order
+from rlcore.backend import is_array, xp_of
+
+_new = object.__new__
+
+
+def handle(array: Any, node: Any) -> Variable:
+    """A Variable on an array and a vertex, None for a constant."""
+    v = _new(Variable)
+    v.array, v.node = array, node
+    return v
+
+
+def as_variable(x: Any) -> Variable:
+    """x itself if it is a Variable, else a constant: an array costs no gradient."""
+    return x if isinstance(x, Variable) else handle(_checked(x), None)
+
+
+def as_array(x: Any) -> Any:
+    """The array of a Variable, or x itself."""
+    return x.array if isinstance(x, Variable) else x
+
+
+def _checked(data: Any) -> Any:
+    if is_array(data):
+        return data
+    if isinstance(data, np.generic):
+        return np.asarray(data)
+    raise TypeError(f"Variable: expected a NumPy or CuPy array, got {type(data).__name__}; wrap it in numpy.asarray()")
+
+
+def _weak(other: Any) -> Any:
+    """NumPy's scalars count as Python's, so that none makes float64 of float32 by accident."""
+    return other.item() if isinstance(other, np.generic) else other
+
+
+def _refuse(what: str, instead: str) -> Callable[..., Any]:
+    def refused(self: Variable, *args: Any, **named: Any) -> Any:
+        raise TypeError(f"{what} a Variable is not recorded in the graph; {instead}")
+
+    return refused
+
+
+class Variable:
+    """An array in a computation, and where it came from.
+
+    A float array given by the user gets a gradient in `.grad` after `backward()`; integers, and arrays given to functions
+    directly, do not. `.array` is always an array, 0-d for a scalar.
+    """
+
+    __slots__ = ("array", "node")
+    __array_priority__ = 200.0
+    __hash__ = None  # type: ignore[assignment]
+
+    array: Any
+    node: Any  # an op, a Slot, a Leaf; None for a constant
+
+    def __init__(self, data: Any, *, grad: Any = None, requires_grad: bool = True):
+        self.array = _checked(data)
+        self.node = Leaf(self.array.dtype) if requires_grad and self.array.dtype.kind == "f" else None
+        if grad is not None:
+            self.grad = grad
+
+    # what it is
+    @property
+    def data(self) -> Any:
+        return self.array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.array.ndim
+
+    @property
+    def size(self) -> int:
+        return self.array.size
+
+    @property
+    def dtype(self) -> Any:
+        return self.array.dtype
+
+    @property
+    def xp(self) -> Any:
+        return xp_of(self.array)
+
+    @property
+    def requires_grad(self) -> bool:
+        return self.node is not None
+
+    @property
+    def creator(self) -> Any:
+        """The op that made this Variable, None for a leaf or a constant."""
+        return None if self.node is None or isinstance(self.node, Leaf) else self.node
+
+    def item(self) -> Any:
+        return self.array.item()
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __repr__(self) -> str:
+        return f"variable({self.array!r})"
+
+    # gradients
+    @property
+    def grad(self) -> Any:
+        """The gradient, an array of this shape; None before backward() and after cleargrad()."""
+        return None if self.node is None else self.node.grad
+
+    @grad.setter
+    def grad(self, g: Any) -> None:
+        if g is None:
+            self.cleargrad()
+            return
+        if self.node is None:
+            raise ValueError("grad: this Variable is a constant and has no gradient")
+        g = _checked(g)
+        if g.shape != self.shape:
+            raise ValueError(f"grad: expected shape {self.shape}, got {g.shape}")
+        self.node.grad = None
+        if isinstance(self.node, Leaf):
+            self.node.add(g, next_order())
+        else:
+            self.node.grad = g
+
+    @property
+    def grad_var(self) -> Variable | None:
+        """The gradient as a Variable, with its graph after backward(enable_double_backprop=True)."""
+        if self.grad is None:
+            return None
+        traced = self.node.grad_var if isinstance(self.node, Leaf) else None
+        return handle(self.grad, None) if traced is None else traced
+
+    def cleargrad(self) -> None:
+        if isinstance(self.node, Leaf):
+            self.node.clear()
+        elif self.node is not None:
+            self.node.grad = None
+
+    def backward(
+        self,
+        retain_grad: bool = False,
+        enable_double_backprop: bool = False,
+        loss_scale: float | None = None,
+        *,
+        retain_graph: bool = False,
+    ) -> None:
+        """Add the gradient of this Variable to `.grad` of every leaf that it depends on.
+
+        Starts from `.grad`, or from ones for a Variable of one element. Uses the graph up unless retain_graph.
+        """
+        if self.node is None:
+            raise RuntimeError(
+                "backward: this Variable has no graph: none of its inputs needs a gradient, or it was computed under "
+                "no_backprop_mode()"
+            )
+        g = None if isinstance(self.node, Leaf) else self.node.grad
+        if g is None:
+            if self.array.size != 1:
+                raise ValueError(f"backward: a Variable of shape {self.shape} needs a gradient first: set its .grad")
+            g = _ONE.get(self.array.dtype) if self.array.ndim == 0 and isinstance(self.array, np.ndarray) else None
+            if g is None:
+                g = self.xp.ones_like(self.array)
+        if loss_scale is not None:
+            g = g * loss_scale
+        g = handle(g, None) if enable_double_backprop else g
+        backward(self.node, g, create=enable_double_backprop, keep=retain_grad, retain=retain_graph)
+
+    def unchain_backward(self) -> None:
+        """Cut the graph behind this Variable: every vertex before it drops what reaches it (truncated backpropagation)."""
+        stack = [self.node]
+        while stack:
+            vertex = stack.pop()
+            if vertex is not None and vertex.order != 0:
+                stack.extend(vertex.edges)
+                vertex.order, vertex.edges, vertex.saved = 0, (), None
+
+    # shape
+    @property
+    def T(self) -> Variable:
+        return _array.Transpose(None).apply(self)
+
+    def reshape(self, *shape: Any) -> Variable:
+        return _array.reshape(self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+
+    def transpose(self, *axes: Any) -> Variable:
+        return _array.transpose(self, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Variable:
+        return _math.Sum(axis, keepdims).apply(self)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Variable:
+        return _math.average(self, axis, keepdims=keepdims)
+
+    def astype(self, dtype: Any) -> Variable:
+        return _array.cast(self, dtype)
+
+    def __getitem__(self, index: Any) -> Variable:
+        return _array.get_item(self, index)
+
+    # arithmetic
+    def __add__(self, other: Any) -> Variable:
+        return _math.Add().apply(self, _weak(other))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Variable:
+        return _math.Sub().apply(self, _weak(other))
+
+    def __rsub__(self, other: Any) -> Variable:
+        return _math.Sub().apply(_weak(other), self)
+
+    def __mul__(self, other: Any) -> Variable:
+        return _math.Mul().apply(self, _weak(other))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Variable:
+        return _math.Div().apply(self, _weak(other))
+
+    def __rtruediv__(self, other: Any) -> Variable:
+        return _math.Div().apply(_weak(other), self)
+
+    def __pow__(self, other: Any) -> Variable:
+        return _math.Pow().apply(self, _weak(other))
+
+    def __rpow__(self, other: Any) -> Variable:
+        return _math.Pow().apply(_weak(other), self)
+
+    def __matmul__(self, other: Any) -> Variable:
+        return _math.Matmul().apply(self, other)
+
+    def __rmatmul__(self, other: Any) -> Variable:
+        return _math.Matmul().apply(other, self)
+
+    dot = __matmul__
+
+    def __neg__(self) -> Variable:
+        return _math.Neg().apply(self)
+
+    def __abs__(self) -> Variable:
+        return _math.Absolute().apply(self)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **named: Any) -> Any:
+        op = _math.UFUNCS.get(ufunc)
+        if op is None or method != "__call__" or named:
+            raise TypeError(f"numpy.{ufunc.__name__} of a Variable is not an op; use a function of rlcore's F, or .array")
+        return op().apply(*[_weak(x) for x in inputs])
+
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse("comparing", "compare its .array")  # type: ignore
+    __bool__ = _refuse("the truth of", "test its .array")
+    __array__ = _refuse("numpy.asarray() of", "use its .array")
+
+
+_ONE = {np.dtype(t): np.ones((), t) for t in (np.float16, np.float32, np.float64)}
+for _one in _ONE.values():
+    _one.flags.writeable = False
+
+
+class Constant(Variable):
+    """A parameter's twin without a gradient: the same array, seen as a constant; what views are made of."""
+
+    __slots__ = ("_parameter",)
+
+    def __init__(self, parameter: Parameter):
+        self.array, self.node, self._parameter = parameter.array, None, weakref.ref(parameter)
+
+    def initialize(self, shape: Any) -> None:
+        parameter = self._parameter()
+        if parameter is None:
+            raise RuntimeError("initialize: the model behind this view is gone")
+        parameter.initialize(shape)
+
+
+class Parameter(Variable):
+    """An array that a Link owns and an optimizer updates.
+
+    initializer: an Initializer, a number, an array, or None; shape None: known at the first call. order: the order of the
+    axes in memory, as the kernels want them (Linear's W of shape (out, in) lies as (in, out)).
+    """
+
+    __slots__ = ("__weakref__", "buffer", "const", "initializer", "memory_order", "start")
+
+    def __init__(self, initializer: Any = None, shape: Any = None, *, order: tuple[int, ...] | None = None):
+        from rlcore.autograd.initializers import as_initializer
+
+        if is_array(initializer) and shape is None:
+            shape = initializer.shape
+        self.initializer, self.memory_order = as_initializer(initializer), order
+        self.node, self.buffer, self.start = Leaf(self.initializer.dtype), None, 0
+        _set_array(self, None)
+        self.const = Constant(self)
+        if shape is not None:
+            self.initialize(shape)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "array":
+            object.__setattr__(self, name, value)
+        elif self.array is None:
+            raise ValueError("array: this parameter's shape is not known yet; call initialize(shape) first")
+        elif value.shape != self.shape:
+            raise ValueError(f"array: expected shape {self.shape}, got {value.shape}")
+        else:
+            self.array[...] = value
+            self.touch()
+
+    @property
+    def is_initialized(self) -> bool:
+        return self.array is not None
+
+    def initialize(self, shape: int | Iterable[int]) -> None:
+        """Settle the shape and draw the first values."""
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        if self.array is not None:
+            raise ValueError(f"initialize: this parameter has shape {self.shape} already")
+        array = self.laid(np.empty(self.memory_shape(shape), self.node.dtype))
+        self.initializer(array)
+        self.bind(array, None, None, 0)
+        changed()
+
+    def memory_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape with its axes in memory order."""
+        return shape if self.memory_order is None else tuple([shape[axis] for axis in self.memory_order])
+
+    def laid(self, memory: Any) -> Any:
+        """A C-contiguous array in memory order, seen with this parameter's axes."""
+        return memory if self.memory_order is None else memory.transpose(np.argsort(self.memory_order).tolist())
+
+    def bind(self, array: Any, slot: Any, buffer: Any, start: int) -> None:
+        """Take another array (and memory for the gradient): the one place that replaces `.array`."""
+        _set_array(self, array)
+        leaf = self.node
+        if leaf.grad is not None and slot is not None:
+            slot[...] = leaf.grad
+            leaf.grad = slot
+        leaf.dtype, leaf.slot, self.buffer, self.start = array.dtype, slot, buffer, start
+        self.const.array = array
+
+    def touch(self) -> None:
+        """Note that the array has changed: a graph that read it before refuses to go back over it."""
+        self.node.written = next_order()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        twin = Parameter(self.initializer, order=self.memory_order)
+        twin.node.dtype = self.node.dtype
+        if self.array is not None:
+            memory = np.empty if self.xp is np else self.xp.empty
+            array = twin.laid(memory(self.memory_shape(self.shape), self.dtype))
+            array[...] = self.array
+            twin.bind(array, None, None, 0)
+        memo[id(self)] = twin
+        return twin
+
+
+_set_array: Any = Variable.array.__set__  # type: ignore[attr-defined]
+
+version = 0  # counts changes of structure and of layout: whoever keeps slices of buffers compares it and derives them again
+
+
+def changed() -> None:
+    global version
+    version += 1
