@@ -19,7 +19,7 @@ def xp_of(array: Any) -> ModuleType:
 
 def is_array(value: Any) -> bool:
     """Whether value is an array of NumPy or CuPy."""
-    return isinstance(value, np.ndarray) or isinstance(value, getattr(sys.modules.get("cupy"), "ndarray", ()))
+    return isinstance(value, (np.ndarray, getattr(sys.modules.get("cupy"), "ndarray", np.ndarray)))
 
 
 def to_cpu(array: Any) -> np.ndarray:

@@ -52,14 +52,22 @@ def written_out(cls: type[Function]) -> Any:
         anything = " or ".join(f"e_{n} is not None" for n in names)
         edges, listed = "(" + "".join(f"e_{n}, " for n in names) + ")", f"[{listed}]"
     own = [s for s in saves if s not in names and not re.fullmatch(r"y\d*", s)]
-    kept = "(" + "".join(("self." if s in own else "") + (f"y[{s[1:]}]" if re.fullmatch(r"y\d+", s) else s) + ", " for s in saves) + ")"
+    kept = (
+        "("
+        + "".join(
+            ("self." if s in own else "") + (f"y[{s[1:]}]" if re.fullmatch(r"y\d+", s) else s) + ", " for s in saves
+        )
+        + ")"
+    )
     kept = "xs" if kept == "(xs, )" else kept
     drop = "".join(f"; del self.{s}" for s in own)
     body = _WRAP_MANY if cls.many else _WRAP_ONE
     text = _APPLY.format(head=head, unpack=unpack, call=call, listed=listed) + body.format(
         anything=anything, edges=edges, saved=kept, drop=drop
     )
-    exec(compile(text, f"<apply of {cls.__name__}>", "exec"), scope)  # text made of this op's own signature, nothing else
+    exec(
+        compile(text, f"<apply of {cls.__name__}>", "exec"), scope
+    )  # text made of this op's own signature, nothing else
     scope["apply"].__doc__ = Function.apply.__doc__
     return scope["apply"]
 

@@ -58,12 +58,13 @@ def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
 
 def _is_basic(index: Any) -> bool:
     return all(
-        i is None or i is Ellipsis or isinstance(i, (int, slice)) for i in (index if isinstance(index, tuple) else (index,))
+        i is None or i is Ellipsis or isinstance(i, (int, slice))
+        for i in (index if isinstance(index, tuple) else (index,))
     )
 
 
 def product(a: Any, b: Any, vertex: Any) -> Any:
-    """a.T @ b, transposed: the gradient of a weight (out, in) that lies in memory as (in, out), written there if possible."""
+    """(a.T @ b).T, the gradient of a weight (out, in); written where it will live if that lies as (in, out)."""
     out = vertex.out()
     if out is None or traced(b) or not out.T.flags.c_contiguous:
         return a.T.dot(b).T

@@ -17,7 +17,9 @@ from typing import Any
 
 from rlcore.backend import xp_of
 
-next_order = itertools.count(-1, -1).__next__  # ops count down, so that a heap gives the newest first; a leaf has order 0
+next_order = itertools.count(
+    -1, -1
+).__next__  # ops count down, so that a heap gives the newest first; a leaf has order 0
 _recording: ContextVar[bool] = ContextVar("recording", default=True)  # per thread; a read costs at most 20 ns
 recording = _recording.get
 
@@ -63,12 +65,18 @@ class Function:
 
     __slots__ = ("__dict__", "edges", "g", "order", "saved")
     saves = ""
-    composite: Any = None  # where saved attributes depend on the inputs: the op as a formula of other ops; False: none known
+    composite: Any = (
+        None  # where saved attributes depend on the inputs: the op as a formula of other ops; False: none known
+    )
     many = False  # True: forward returns a tuple, and backward gets a list of output gradients, None for the unused
     grad: Any = None  # set by backward(retain_grad=True), read by Variable.grad
 
     forward: Any
     backward: Any
+    edges: Any
+    saved: Any
+    order: int
+    g: Any
 
     def apply(self, *inputs: Any, **named: Any) -> Any:
         """Compute the op, and record it when an input needs a gradient; written out for the op at its first call."""
@@ -107,7 +115,9 @@ class Function:
         for i in asked:  # a fresh vertex for each use of an input, so that partial derivatives stay partial
             inputs[i] = identity(inputs[i])
         gs: list[Any] = [None] * len(inputs)
-        for i, gi in zip(asked, grad(self.composite(*inputs), [inputs[i] for i in asked], g, enable_double_backprop=True)):
+        for i, gi in zip(
+            asked, grad(self.composite(*inputs), [inputs[i] for i in asked], g, enable_double_backprop=True)
+        ):
             gs[i] = gi
         return gs[0] if len(gs) == 1 else gs
 
@@ -213,7 +223,9 @@ def backward(node: Any, g: Any, *, create: bool = False, keep: bool = False, ret
     try:
         while True:
             if n.saved is None:
-                raise RuntimeError("backward: this graph has been used up; pass retain_graph=True to the first backward()")
+                raise RuntimeError(
+                    "backward: this graph has been used up; pass retain_graph=True to the first backward()"
+                )
             order, edges = n.order, n.edges
             if plain:
                 gs = n.backward(n.g, *n.saved)

@@ -13,7 +13,9 @@ from rlcore.autograd.variable import Variable, as_variable
 Arrays = Sequence[Any] | Any
 
 
-def numerical_grad(f: Callable[[], Arrays], inputs: Sequence[Any], grad_outputs: Sequence[Any], eps: float = 1e-3) -> list[Any]:
+def numerical_grad(
+    f: Callable[[], Arrays], inputs: Sequence[Any], grad_outputs: Sequence[Any], eps: float = 1e-3
+) -> list[Any]:
     """Gradients of sum(grad_outputs * f()) by central differences, element by element; f reads `inputs`, changed in place."""
     out = []
     for x in inputs:
@@ -52,7 +54,9 @@ def check_backward(
         total = part if total is None else total + part
     total.backward()
     direction = _unit(xs, rng)
-    analytic = sum(float((v.grad.astype(np.float64) * d).sum()) for v, d in zip(variables, direction) if v.grad is not None)
+    analytic = sum(
+        float((v.grad.astype(np.float64) * d).sum()) for v, d in zip(variables, direction) if v.grad is not None
+    )
     for v, x in zip(variables, xs):
         if v.grad is not None and (v.grad.shape != x.shape or v.grad.dtype != x.dtype):
             raise AssertionError(f"gradient is {v.grad.shape} {v.grad.dtype} for an input {x.shape} {x.dtype}")
@@ -65,7 +69,9 @@ def check_backward(
 
     numeric = (8 * (along(eps) - along(-eps)) - (along(2 * eps) - along(-2 * eps))) / (12 * eps)
     if not abs(analytic - numeric) <= atol + rtol * abs(numeric):
-        raise AssertionError(f"gradient along a random direction is {analytic!r} by backward(), {numeric!r} numerically")
+        raise AssertionError(
+            f"gradient along a random direction is {analytic!r} by backward(), {numeric!r} numerically"
+        )
 
 
 def check_double_backward(

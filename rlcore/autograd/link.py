@@ -1,4 +1,4 @@
-"""Link: an object that owns parameters and other links; Chain, ChainList and Sequential; flat storage and views.
+"""Link: an object that owns parameters and other links, with flat storage, copies and views.
 
 Parameters and child links are plain attributes, found in order of assignment, each once. `flatten()` lays all of them into
 one array and their gradients into a second one, so that an optimizer step, clipping, a target copy or a message between
@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-import rlcore.autograd.variable as _variable
+import rlcore.autograd.parameter as _parameter
 from rlcore.autograd import storage
-from rlcore.autograd.variable import Parameter, Variable, as_array, changed
+from rlcore.autograd.function import next_order
+from rlcore.autograd.parameter import Parameter, changed
+from rlcore.autograd.variable import Variable, as_array
 
 L = TypeVar("L", bound="Link")
 
@@ -30,7 +32,12 @@ class Link:
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
         if "forward" in cls.__dict__ and "__call__" not in cls.__dict__:
-            cls.__call__ = cls.forward  # type: ignore[attr-defined]  # saves a Python frame for each call
+            cls.__call__ = cls.__dict__["forward"]  # type: ignore[method-assign]  # saves a frame for each call
+
+    forward: Any
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        return self.forward(*args, **named)
 
     @contextmanager
     def init_scope(self) -> Iterator[None]:
@@ -130,8 +137,8 @@ class Link:
     def _leaves(self) -> list[Any]:
         """The vertices of all parameters, found again only when a structure has changed."""
         cached = self.__dict__.get("_leaf_cache")
-        if cached is None or cached[0] != _variable.version:
-            cached = (_variable.version, [p.node for p in self.params()])
+        if cached is None or cached[0] != _parameter.version:
+            cached = (_parameter.version, [p.node for p in self.params()])
             self.__dict__["_leaf_cache"] = cached
         return cached[1]
 
@@ -197,7 +204,9 @@ class Link:
                 value = value.const
             if name != "_leaf_cache":
                 twin.__dict__[name] = value
-        twin.__dict__["_viewed_link"] = (self,)  # a tuple is not searched; it keeps the parameters behind the twins alive
+        twin.__dict__["_viewed_link"] = (
+            self,
+        )  # a tuple is not searched; it keeps the parameters behind the twins alive
         return twin
 
     def copy(self: L, mode: str = "copy") -> L:
@@ -248,7 +257,7 @@ class Link:
         return list(zip(mine, other))
 
     def _touch(self) -> None:
-        now = _variable.next_order()
+        now = next_order()
         for leaf in self._leaves():
             leaf.written = now
 
@@ -303,71 +312,3 @@ def _walk(tree: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _walk(value, f"{path}/{name}")
         else:
             yield f"{path}/{name}", as_array(value)
-
-
-class Chain(Link):
-    """A link made of named links: `Chain(l1=L.Linear(2, 3), l2=L.Linear(3, 1))`, or by assignment in `__init__`."""
-
-    def __init__(self, **links: Link):
-        super().__init__()
-        for name, link in links.items():
-            setattr(self, name, link)
-
-    def __getitem__(self, name: str) -> Any:
-        return getattr(self, name)
-
-
-class ChainList(Link):
-    """A link made of a list of links, named by their numbers."""
-
-    def __init__(self, *links: Any):
-        super().__init__()
-        self._children: list[Any] = []
-        for link in links:
-            self.append(link)
-
-    def append(self, link: Any) -> None:
-        """Add a link at the end."""
-        if not isinstance(link, Link):
-            raise TypeError(f"{type(self).__name__}: expected a link, got {type(link).__name__}")
-        self._children.append(link)
-        changed()
-
-    def _items(self) -> Iterator[tuple[str, Any]]:
-        for i, link in enumerate(self._children):
-            if isinstance(link, Link):
-                yield str(i), link
-        yield from super()._items()
-
-    def _viewed(self: L, memo: dict[int, Any]) -> L:
-        if id(self) in memo:
-            return memo[id(self)]
-        twin = super()._viewed(memo)
-        children = [link._viewed(memo) if isinstance(link, Link) else link for link in self._children]
-        twin.__dict__["_children"] = children
-        return twin
-
-    def __len__(self) -> int:
-        return len(self._children)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._children)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._children[index]
-
-
-class Sequential(ChainList):
-    """Calls its layers in turn: links and plain functions such as `F.relu`."""
-
-    def append(self, layer: Any) -> None:
-        """Add a link or a function at the end."""
-        if not callable(layer):
-            raise TypeError(f"Sequential: a layer must be a link or a function, got {type(layer).__name__}")
-        self._children.append(layer)
-        changed()
-
-    def forward(self, x: Any) -> Any:
-        for layer in self._children:
-            x = layer(x)
-        return x

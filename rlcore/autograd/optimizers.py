@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-import rlcore.autograd.variable as _variable
+import rlcore.autograd.parameter as _parameter
 from rlcore.autograd.link import Link
+from rlcore.autograd.parameter import Parameter
 from rlcore.autograd.storage import offsets, runs
-from rlcore.autograd.variable import Parameter, next_order
+from rlcore.autograd.function import next_order
 from rlcore.backend import aligned
 
 Self = TypeVar("Self", bound="Optimizer")
@@ -46,6 +47,7 @@ class Optimizer:
         self._steps: list[int] = []  # updates so far of each parameter
         self._state: list[Any] = []  # a vector for each slot
         self._whole: list[_Part] | None = None  # the parts while every parameter has a gradient
+        self._tmp: Any = None
         self._version = -1
 
     def setup(self: Self, link: Link) -> Self:
@@ -63,7 +65,7 @@ class Optimizer:
             loss = lossfun(*args, **named)
             self.target.cleargrads()
             loss.backward()
-        if self._version != _variable.version:
+        if self._version != _parameter.version:
             self._lay()
         params, steps = self._params, self._steps
         used = [i for i, p in enumerate(params) if p.node.grad is not None]
@@ -105,7 +107,7 @@ class Optimizer:
             self._steps = [before[id(p)][1] if id(p) in before else 0 for p in params]
             self._params, self._state = params, state
         self._tmp = aligned(size, params[0].array) if params else None
-        self._whole, self._version = None, _variable.version
+        self._whole, self._version = None, _parameter.version
 
     def _parts(self, used: list[int]) -> list[_Part]:
         """The runs of these parameters, cut where the step count changes."""
@@ -150,7 +152,7 @@ class SGD(Optimizer):
     def __init__(self, lr: float = 0.01):
         super().__init__(lr)
 
-    def step(self, p, g, tmp, t):
+    def step(self, p: Any, g: Any, tmp: Any, t: int, *state: Any) -> None:
         np.multiply(g, self.learning_rate, out=tmp)
         p -= tmp
 
@@ -167,7 +169,8 @@ class RMSprop(Optimizer):
         super().__init__(lr)
         self.alpha, self.eps, self.eps_inside_sqrt = alpha, eps, eps_inside_sqrt
 
-    def step(self, p, g, tmp, t, ms):
+    def step(self, p: Any, g: Any, tmp: Any, t: int, *state: Any) -> None:
+        (ms,) = state
         np.multiply(g, g, out=tmp)
         tmp *= 1 - self.alpha
         ms *= self.alpha
@@ -203,7 +206,8 @@ class Adam(Optimizer):
         super().__init__(alpha)
         self.beta1, self.beta2, self.eps, self.corrected_eps = beta1, beta2, eps, corrected_eps
 
-    def step(self, p, g, tmp, t, m, v):
+    def step(self, p: Any, g: Any, tmp: Any, t: int, *state: Any) -> None:
+        m, v = state
         # m and v are kept as plain decayed sums: their factors 1 - beta enter below, which saves two passes of twelve
         b1, b2 = self.beta1, self.beta2
         m *= b1

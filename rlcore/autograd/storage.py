@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd.variable import Parameter, changed
+from rlcore.autograd.parameter import Parameter, changed
 from rlcore.backend import aligned, xp_of
 
 
@@ -24,7 +24,7 @@ class Run:
 
     __slots__ = ("buffer", "first", "last", "start", "stop")
 
-    def __init__(self, buffer: Buffer, start: int, stop: int, first: int, last: int):
+    def __init__(self, buffer: Any, start: int, stop: int, first: int, last: int):
         self.buffer, self.start, self.stop, self.first, self.last = buffer, start, stop, first, last
 
     @property
@@ -97,7 +97,9 @@ def flatten(params: list[Parameter], persistents: list[Any], flat: Any = None, g
 
 def _given(name: str, array: Any, size: int, dtype: Any) -> Any:
     if array.shape != (size,) or array.dtype != dtype:
-        raise ValueError(f"flatten: {name} must have shape {(size,)} and dtype {dtype}, got {array.shape} {array.dtype}")
+        raise ValueError(
+            f"flatten: {name} must have shape {(size,)} and dtype {dtype}, got {array.shape} {array.dtype}"
+        )
     return array
 
 
@@ -155,6 +157,6 @@ def join(params: list[Parameter], arrays: Any) -> Any:
     if [tuple(a.shape) for a in arrays] != [p.shape for p in params]:
         raise ValueError(f"join: expected shapes {[p.shape for p in params]}, got {[tuple(a.shape) for a in arrays]}")
     xp = xp_of(arrays[0])
-    return xp.concatenate([a.transpose(p.memory_order).ravel() if p.memory_order else a.ravel() for p, a in zip(params, arrays)])
-
-
+    return xp.concatenate(
+        [a.transpose(p.memory_order).ravel() if p.memory_order else a.ravel() for p, a in zip(params, arrays)]
+    )

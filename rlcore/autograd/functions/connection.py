@@ -39,6 +39,8 @@ def _batched(x: Any, W: Any, b: Any, n_batch_axes: int) -> Any:
     from rlcore.autograd.functions.array import reshape
 
     if not 1 <= n_batch_axes < x.ndim:
-        raise ValueError(f"linear: n_batch_axes must be from 1 to {x.ndim - 1} for x {tuple(x.shape)}, got {n_batch_axes}")
+        raise ValueError(
+            f"linear: n_batch_axes must be from 1 to {x.ndim - 1} for x {tuple(x.shape)}, got {n_batch_axes}"
+        )
     batch, features = tuple(x.shape[:n_batch_axes]), math.prod(x.shape[n_batch_axes:])
     return reshape(Linear().apply(reshape(x, (math.prod(batch), features)), W, b), (*batch, W.shape[0]))

@@ -7,7 +7,7 @@ from typing import Any
 
 from rlcore.autograd.functions.connection import linear
 from rlcore.autograd.link import Link
-from rlcore.autograd.variable import Parameter
+from rlcore.autograd.parameter import Parameter
 
 
 class Linear(Link):
@@ -17,7 +17,12 @@ class Linear(Link):
     """
 
     def __init__(
-        self, in_size: int | None, out_size: int | None = None, nobias: bool = False, initialW: Any = None, initial_bias: Any = None
+        self,
+        in_size: int | None,
+        out_size: int | None = None,
+        nobias: bool = False,
+        initialW: Any = None,
+        initial_bias: Any = None,
     ):
         super().__init__()
         if out_size is None:

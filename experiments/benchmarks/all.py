@@ -1,0 +1,50 @@
+"""All benchmarks in one table; --write puts it into the README.md of this folder."""
+
+import timing
+
+# isort: split
+import argparse
+import platform
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import autograd
+import imports
+import training
+import updates
+
+README = Path(__file__).with_name("README.md")
+PACKAGES = ("numpy", "gymnasium", "torch", "stable-baselines3")
+
+
+def versions() -> str:
+    found = [f"Python {platform.python_version()}"]
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            found.append(f"no {package}")
+    return ", ".join(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    write = parser.parse_args().write
+    rulers = [timing.ruler()]
+    rows = []
+    for subject in (autograd, updates, training, imports):
+        rows += subject.rows()
+        rulers.append(timing.ruler())
+    clock = f"np.add on one element took {timing.µs(min(rulers))} to {timing.µs(max(rulers))} in between"
+    text = f"{timing.table(rows)}\n\n{platform.machine()} {platform.system()}, one thread, {versions()}; {clock}."
+    print(text)
+    if write:
+        old = README.read_text("utf-8")
+        new = re.sub(r"(<!-- table -->\n).*(<!-- end -->)", lambda m: f"{m[1]}{text}\n{m[2]}", old, flags=re.DOTALL)
+        README.write_text(new, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

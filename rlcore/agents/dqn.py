@@ -1,0 +1,178 @@
+"""Deep Q-network (Mnih et al. 2015) and Double DQN (van Hasselt et al. 2016)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rlcore import rng as rngs
+from rlcore.agents.base import Agent, Policy
+from rlcore.autograd import Link
+from rlcore.autograd import functions as F
+from rlcore.autograd.optimizers import Adam, GradientClipping, Optimizer
+from rlcore.buffers import Replay
+from rlcore.explorers import EpsilonGreedy, Schedule
+from rlcore.networks import value_network
+from rlcore.stream import Step
+
+
+@dataclass(frozen=True)
+class DQNConfig:
+    """Settings of DQN; steps are rows, one per environment and step."""
+
+    learning_rate: Schedule = Schedule(1e-3)  # of Adam
+    buffer_size: int = 50_000  # rows: a transition each, and one more for each episode
+    learning_starts: int = 1_000  # rows before the first update
+    batch_size: int = 64  # transitions per update
+    gamma: float = 0.99  # discount per step
+    n_step: int = 1  # rewards summed before bootstrapping
+    update_every: int = 1  # rows between rounds of updates
+    gradient_steps: int = 1  # updates in a round
+    target_update_interval: int = 500  # updates between target updates
+    tau: float = 1.0  # step of the target towards the network; 1 copies it
+    epsilon: Schedule = Schedule(1.0, 0.05, 10_000)  # probability of a random action
+    max_grad_norm: float = 10.0  # L2 norm to which the gradient is clipped
+    hidden: tuple[int, ...] = (64, 64)  # units of the hidden layers
+
+    def __post_init__(self) -> None:
+        for name in ("buffer_size", "batch_size", "n_step", "update_every", "gradient_steps", "target_update_interval"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("gamma", "tau"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be within [0, 1], got {getattr(self, name)}")
+        if self.buffer_size < self.batch_size:
+            raise ValueError(f"buffer_size {self.buffer_size} is smaller than batch_size {self.batch_size}")
+        if self.learning_starts < 0 or not self.max_grad_norm > 0:
+            raise ValueError("learning_starts must not be negative and max_grad_norm must be positive")
+
+
+class DQN(Agent):
+    """Q-learning with a target network and uniform replay.
+
+    q: a Link, observations (N, ...) to action values (N, A). rng: what a stochastic policy draws from if given none.
+    """
+
+    Config = DQNConfig
+
+    def __init__(
+        self,
+        q: Link,
+        optimizer: Optimizer,
+        replay: Replay,
+        explorer: EpsilonGreedy,
+        config: DQNConfig,
+        rng: np.random.Generator,
+    ):
+        self.q, self.target = q, q.copy()
+        self.optimizer, self.replay, self.explorer, self.config, self.rng = (
+            optimizer.setup(q),
+            replay,
+            explorer,
+            config,
+            rng,
+        )
+        self.actor = q
+        self.acting_q, self.target_q = q.view(), self.target.view()
+        self.t = 0  # rows observed
+        self.due = 0  # updates owed
+        self.n_updates = 0
+
+    @classmethod
+    def from_spaces(cls, observation_space: Any, action_space: Any, config: DQNConfig, rng: np.random.Generator) -> DQN:
+        """Adam, an MLP on Box or Discrete observations, epsilon-greedy exploration; the actions must be Discrete."""
+        n_actions = getattr(action_space, "n", None)
+        if type(action_space).__name__ != "Discrete" or action_space.start != 0:
+            raise ValueError(f"{cls.__name__} needs a Discrete action space that starts at 0, got {action_space}")
+        init, sampling, acting, own = rng.spawn(4)
+        q = value_network(observation_space, config.hidden, int(n_actions), init)
+        optimizer = Adam(config.learning_rate(0), corrected_eps=True)
+        optimizer.add_hook(GradientClipping(config.max_grad_norm))
+        columns = {"obs": (observation_space.shape, stored_dtype(observation_space)), "action": ((), np.int64)}
+        replay = Replay(config.buffer_size, columns, sampling, config.n_step, config.gamma)
+        return cls(q, optimizer, replay, EpsilonGreedy(config.epsilon, acting), config, own)
+
+    def act(self, obs: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        return self.explorer(self.acting_q(obs).array, self.t), {}
+
+    def observe(self, obs: Any, action: Any, step: Step, extra: dict[str, Any], stream: int = 0) -> None:
+        self.replay.add(obs, action, step, extra, stream)
+        config, before = self.config, max(self.t, self.config.learning_starts)
+        self.t += len(step.reward)
+        if self.t > before:
+            rounds = self.t // config.update_every - before // config.update_every
+            self.due += rounds * config.gradient_steps
+
+    def update(self) -> dict[str, Any]:
+        if not self.due or not len(self.replay):
+            return {}
+        self.optimizer.learning_rate = self.config.learning_rate(self.t)
+        stats = [self.learn(self.replay.sample(self.config.batch_size)) for _ in range(self.due)]
+        self.due = 0
+        means = stats[0] if len(stats) == 1 else {k: sum(s[k] for s in stats) / len(stats) for k in stats[0]}
+        means["learning_rate"] = self.optimizer.learning_rate
+        means["rollout/exploration_rate"] = self.config.epsilon(self.t)
+        return means
+
+    def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One update: the Huber loss of Q(s, a) against the bootstrapped return, then the target network."""
+        goal = batch["reward"] + batch["discount"] * self.next_value(batch["next_obs"])
+        q = F.select_item(self.q(batch["obs"]), batch["action"])
+        loss = F.huber_loss(q, goal, delta=1.0, reduce="mean")
+        self.q.cleargrads()
+        loss.backward()
+        self.optimizer.update()
+        self.n_updates += 1
+        if self.n_updates % self.config.target_update_interval == 0:
+            self.target.soft_copyparams(self.q, self.config.tau)
+        return {"loss": loss.array}
+
+    def next_value(self, obs: Any) -> Any:
+        """The value of successors, (N,): the largest of the target network's."""
+        return self.target_q(obs).array.max(axis=1)
+
+    def policy(self, deterministic: bool = True, rng: np.random.Generator | None = None) -> QPolicy:
+        """Greedy, or epsilon-greedy with the present epsilon."""
+        epsilon = 0.0 if deterministic else self.config.epsilon(self.t)
+        return QPolicy(self.acting_q, EpsilonGreedy(epsilon, self.rng if rng is None else rng))
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "t": self.t, "due": self.due, "n_updates": self.n_updates, "rng": rngs.state_of(self.rng),
+            "q": self.q.state(), "target": self.target.state(), "optimizer": self.optimizer.state(),
+            "replay": self.replay.state(), "explorer": self.explorer.state(),
+        }  # fmt: skip
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.q.load(state["q"])
+        self.target.load(state["target"])
+        self.optimizer.load(state["optimizer"])
+        self.replay.load(state["replay"])
+        self.explorer.load(state["explorer"])
+        rngs.restore(self.rng, state["rng"])
+        self.t, self.due, self.n_updates = state["t"], state["due"], state["n_updates"]
+
+
+class DoubleDQN(DQN):
+    """The network chooses the successor's action, the target network values it (van Hasselt et al. 2016, eq. 4)."""
+
+    def next_value(self, obs: Any) -> Any:
+        best = self.acting_q(obs).array.argmax(axis=1)
+        return F.select_item(self.target_q(obs), best).array
+
+
+class QPolicy(Policy):
+    """Picks actions by their values."""
+
+    def __init__(self, q: Link, explorer: EpsilonGreedy):
+        self.q, self.explorer = q, explorer
+
+    def __call__(self, obs: Any) -> np.ndarray:
+        return self.explorer(self.q(obs).array, 0)
+
+
+def stored_dtype(space: Any) -> np.dtype[Any]:
+    """The dtype in which observations of a space reach an agent: floats are float32."""
+    return np.dtype(np.float32) if space.dtype.kind == "f" else np.dtype(space.dtype)

@@ -1,0 +1,119 @@
+"""Parameter: a Variable that a Link owns, which knows where it lies in memory, and its constant twin."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from rlcore.autograd.function import Leaf, next_order
+from rlcore.autograd.initializers import as_initializer
+from rlcore.autograd.variable import Variable
+from rlcore.backend import is_array
+
+
+class Constant(Variable):
+    """A parameter's twin without a gradient: the same array, seen as a constant; what views are made of."""
+
+    __slots__ = ("_parameter",)
+
+    def __init__(self, parameter: Parameter):
+        self.array, self.node, self._parameter = parameter.array, None, weakref.ref(parameter)
+
+    def initialize(self, shape: Any) -> None:
+        parameter = self._parameter()
+        if parameter is None:
+            raise RuntimeError("initialize: the model behind this view is gone")
+        parameter.initialize(shape)
+
+
+class Parameter(Variable):
+    """An array that a Link owns and an optimizer updates.
+
+    initializer: an Initializer, a number, an array, or None; shape None: known at the first call. order: the order of the
+    axes in memory, as the kernels want them (Linear's W of shape (out, in) lies as (in, out)).
+    """
+
+    __slots__ = ("__weakref__", "buffer", "const", "initializer", "memory_order", "start")
+
+    def __init__(self, initializer: Any = None, shape: Any = None, *, order: tuple[int, ...] | None = None):
+        if is_array(initializer) and shape is None:
+            shape = initializer.shape
+        self.initializer, self.memory_order = as_initializer(initializer), order
+        self.node, self.buffer, self.start = Leaf(self.initializer.dtype), None, 0
+        _set_array(self, None)
+        self.const = Constant(self)
+        if shape is not None:
+            self.initialize(shape)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "array":
+            object.__setattr__(self, name, value)
+        elif self.array is None:
+            raise ValueError("array: this parameter's shape is not known yet; call initialize(shape) first")
+        elif value.shape != self.shape:
+            raise ValueError(f"array: expected shape {self.shape}, got {value.shape}")
+        else:
+            self.array[...] = value
+            self.touch()
+
+    @property
+    def is_initialized(self) -> bool:
+        return self.array is not None
+
+    def initialize(self, shape: int | Iterable[int]) -> None:
+        """Settle the shape and draw the first values."""
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        if self.array is not None:
+            raise ValueError(f"initialize: this parameter has shape {self.shape} already")
+        array = self.laid(np.empty(self.memory_shape(shape), self.node.dtype))
+        self.initializer(array)
+        self.bind(array, None, None, 0)
+        changed()
+
+    def memory_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape with its axes in memory order."""
+        return shape if self.memory_order is None else tuple([shape[axis] for axis in self.memory_order])
+
+    def laid(self, memory: Any) -> Any:
+        """A C-contiguous array in memory order, seen with this parameter's axes."""
+        return memory if self.memory_order is None else memory.transpose(np.argsort(self.memory_order).tolist())
+
+    def bind(self, array: Any, slot: Any, buffer: Any, start: int) -> None:
+        """Take another array (and memory for the gradient): the one place that replaces `.array`."""
+        _set_array(self, array)
+        leaf = self.node
+        if leaf.grad is not None and slot is not None:
+            slot[...] = leaf.grad
+            leaf.grad = slot
+        leaf.dtype, leaf.slot, self.buffer, self.start = array.dtype, slot, buffer, start
+        self.const.array = array
+
+    def touch(self) -> None:
+        """Note that the array has changed: a graph that read it before refuses to go back over it."""
+        self.node.written = next_order()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        twin = Parameter(self.initializer, order=self.memory_order)
+        twin.node.dtype = self.node.dtype
+        if self.array is not None:
+            memory = np.empty if self.xp is np else self.xp.empty
+            array = twin.laid(memory(self.memory_shape(self.shape), self.dtype))
+            array[...] = self.array
+            twin.bind(array, None, None, 0)
+        memo[id(self)] = twin
+        return twin
+
+
+_set_array: Any = vars(Variable)["array"].__set__
+
+version = (
+    0  # counts changes of structure and of layout: whoever keeps slices of buffers compares it and derives them again
+)
+
+
+def changed() -> None:
+    global version
+    version += 1

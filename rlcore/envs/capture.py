@@ -1,0 +1,124 @@
+"""An environment's own state, read from the plain attributes of its wrappers, and a probe of whether that is all of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rlcore.rng import generator, restore, state_of
+
+STEPS = 20  # of the probe, before the capture and after it
+PLAIN = (bool, int, float, str, type(None))
+
+
+def capture(env: Any) -> dict[str, Any]:
+    """The plain attributes of each level of a wrapper chain: numbers, text, arrays, generators and collections of them."""
+    return {str(k): _members(level) for k, level in enumerate(_levels(env))}
+
+
+def load_captured(env: Any, state: dict[str, Any]) -> None:
+    """Put a `capture` back into an environment made and reset the same way."""
+    for k, level in enumerate(_levels(env)):
+        for name, value in state[str(k)].items():
+            setattr_plain(level, name, _decoded(value, vars(level).get(name)))
+
+
+def probe(make: Callable[[], Any]) -> bool:
+    """Whether a captured state, put into a fresh environment, gives the same next steps bit for bit."""
+    here, there = make(), make()
+    try:
+        here.action_space.seed(0)
+        here.reset(seed=1)
+        for _ in range(STEPS):
+            if _over(here.step(here.action_space.sample())):
+                here.reset(seed=2)
+        there.reset(seed=3)
+        load_captured(there, capture(here))
+        for _ in range(STEPS):
+            action = here.action_space.sample()
+            a, b = here.step(action), there.step(action)
+            if not _same(a[:4], b[:4]):
+                return False
+            if _over(a):
+                break
+        return True
+    except Exception:  # whatever an environment does with attributes it did not expect, its state is not to be had so
+        return False
+    finally:
+        here.close()
+        there.close()
+
+
+def setattr_plain(level: Any, name: str, value: Any) -> None:
+    vars(level)[name] = value
+
+
+def _levels(env: Any) -> list[Any]:
+    levels = [env]
+    while hasattr(levels[-1], "env") and levels[-1].env is not levels[-1]:
+        levels.append(levels[-1].env)
+    return levels
+
+
+def _members(level: Any) -> dict[str, Any]:
+    members = {}
+    for name, value in vars(level).items():
+        encoded = _encoded(value)
+        if encoded is not None:
+            members[name] = encoded
+    return members
+
+
+def _encoded(value: Any) -> dict[str, Any] | None:
+    """A plain value as a dict of arrays and JSON scalars with its kind; None for anything else."""
+    if isinstance(value, PLAIN):
+        return {"kind": "value", "value": value}
+    if isinstance(value, np.ndarray):
+        return None if value.dtype.hasobject else {"kind": "array", "value": value}
+    if isinstance(value, np.generic):
+        return {"kind": "scalar", "value": np.asarray(value)}
+    if isinstance(value, np.random.Generator):
+        return {"kind": "generator", "value": state_of(value)}
+    if isinstance(value, (list, tuple, deque)) and type(value) in (list, tuple, deque):
+        items = {str(i): _encoded(item) for i, item in enumerate(value)}
+        length = getattr(value, "maxlen", None)
+        return None if None in items.values() else {"kind": type(value).__name__, "items": items, "maxlen": length}
+    if type(value) is dict and all(isinstance(k, str) and "/" not in k for k in value):
+        items = {k: _encoded(item) for k, item in value.items()}
+        return None if None in items.values() else {"kind": "dict", "items": items}
+    return None
+
+
+def _decoded(state: dict[str, Any], here: Any) -> Any:
+    kind = state["kind"]
+    if kind == "value":
+        return state["value"]
+    if kind == "array":
+        return np.array(state["value"])
+    if kind == "scalar":
+        return state["value"][()]
+    if kind == "generator":
+        if not isinstance(here, np.random.Generator):
+            here = generator(0)
+        restore(here, state["value"])
+        return here
+    items = {k: _decoded(item, None) for k, item in state["items"].items()}
+    if kind == "dict":
+        return items
+    values = [items[str(i)] for i in range(len(items))]
+    return deque(values, state["maxlen"]) if kind == "deque" else tuple(values) if kind == "tuple" else values
+
+
+def _over(result: Any) -> bool:
+    return bool(result[2] or result[3])
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
+    if isinstance(a, (tuple, list)):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return np.asarray(a).tobytes() == np.asarray(b).tobytes()

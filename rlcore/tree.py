@@ -1,0 +1,38 @@
+"""Nested dicts and tuples of arrays: observations, actions, states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Tree = Any  # an array, or nested dicts and tuples of such
+
+
+class Ring(NamedTuple):
+    """A state leaf that is only ever appended to: row r lies in slot r % len(array)."""
+
+    array: np.ndarray
+    written: int  # rows so far; the newest len(array) of them are there
+
+
+def map_(f: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
+    """f of the leaves, in the same nesting; others nest as tree does."""
+    if isinstance(tree, dict):
+        return {k: map_(f, v, *[o[k] for o in others]) for k, v in tree.items()}
+    if isinstance(tree, tuple) and not isinstance(tree, Ring):
+        return tuple([map_(f, v, *[o[i] for o in others]) for i, v in enumerate(tree)])
+    return f(tree, *others)
+
+
+def leaves(tree: Tree) -> Iterator[Any]:
+    """The leaves, in order."""
+    if isinstance(tree, dict):
+        for value in tree.values():
+            yield from leaves(value)
+    elif isinstance(tree, tuple) and not isinstance(tree, Ring):
+        for value in tree:
+            yield from leaves(value)
+    else:
+        yield tree
