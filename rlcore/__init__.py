@@ -1,0 +1,38 @@
+"""rlcore: reinforcement learning on its own define-by-run autograd core over NumPy and CuPy.
+
+`rlcore.DQN("CartPole-v1").learn(50_000)` is the short form; `rlcore.agents.DQN` is the algorithm.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rlcore.rng import seed
+
+if TYPE_CHECKING:
+    from rlcore.api import Run
+
+__version__ = "0.1.0"
+__all__ = ["DQN", "DoubleDQN", "Run", "seed"]
+
+
+def DQN(env: Any, **settings: Any) -> Run:
+    """A Run of DQN on env: seed=0, n_envs=1, folder=None, and the fields of DQNConfig."""
+    from rlcore import agents, api
+
+    return api.Run(agents.DQN, None, env, **settings)
+
+
+def DoubleDQN(env: Any, **settings: Any) -> Run:
+    """A Run of Double DQN on env: seed=0, n_envs=1, folder=None, and the fields of DQNConfig."""
+    from rlcore import agents, api
+
+    return api.Run(agents.DoubleDQN, None, env, **settings)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Run":
+        from rlcore.api import Run
+
+        return Run
+    raise AttributeError(f"module 'rlcore' has no attribute {name!r}")

@@ -22,19 +22,19 @@ from rlcore.stream import Step
 class DQNConfig:
     """Settings of DQN; steps are rows, one per environment and step."""
 
-    learning_rate: Schedule = Schedule(1e-3)  # of Adam
-    buffer_size: int = 50_000  # rows: a transition each, and one more for each episode
+    learning_rate: Schedule = Schedule(1e-3, 1e-4, 50_000)  # of Adam
+    buffer_size: int = 100_000  # rows: a transition each, and one more for each episode
     learning_starts: int = 1_000  # rows before the first update
     batch_size: int = 64  # transitions per update
     gamma: float = 0.99  # discount per step
-    n_step: int = 1  # rewards summed before bootstrapping
-    update_every: int = 1  # rows between rounds of updates
-    gradient_steps: int = 1  # updates in a round
-    target_update_interval: int = 500  # updates between target updates
+    n_step: int = 3  # rewards summed before bootstrapping (Hessel et al. 2018)
+    update_every: int = 128  # rows between rounds of updates: in rounds, data comes from a policy that holds still
+    gradient_steps: int = 64  # updates in a round
+    target_update_interval: int = 64  # updates between target updates
     tau: float = 1.0  # step of the target towards the network; 1 copies it
-    epsilon: Schedule = Schedule(1.0, 0.05, 10_000)  # probability of a random action
+    epsilon: Schedule = Schedule(1.0, 0.04, 8_000)  # probability of a random action
     max_grad_norm: float = 10.0  # L2 norm to which the gradient is clipped
-    hidden: tuple[int, ...] = (64, 64)  # units of the hidden layers
+    hidden: tuple[int, ...] = (128, 128)  # units of the hidden layers
 
     def __post_init__(self) -> None:
         for name in ("buffer_size", "batch_size", "n_step", "update_every", "gradient_steps", "target_update_interval"):

@@ -1,6 +1,7 @@
 """Environments: everything is a VectorEnv that gives one stream of Steps."""
 
 from rlcore.envs.base import VectorEnv, episode_seed
+from rlcore.envs.foreign import ForeignEnv
 from rlcore.envs.vector import SerialEnv
 
-__all__ = ["SerialEnv", "VectorEnv", "episode_seed"]
+__all__ = ["ForeignEnv", "SerialEnv", "VectorEnv", "episode_seed"]

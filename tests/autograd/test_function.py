@@ -429,6 +429,15 @@ def test_the_cut_frees_what_lies_behind(no_collector):
     assert array() is None
 
 
+def test_the_cut_frees_what_was_saved(no_collector):
+    w, h = leaf(0.7), np.array([3.0])
+    factor = weakref.ref(h)
+    h = w * h
+    assert factor() is not None
+    h.unchain_backward()
+    assert factor() is None
+
+
 # interrupts and errors
 
 

@@ -107,6 +107,11 @@ def test_first_and_second_gradient(op):
     gys = weights(op, op.f(*map(Variable, xs)))
     check_backward(op.f, xs, gys, rtol=1e-7, atol=1e-8, rng=rng)
     check_double_backward(op.f, xs, gys, [rng.uniform(0.3, 1, x.shape) for x in xs], rtol=1e-6, atol=1e-7, rng=rng)
+    variables = [Variable(x) for x in xs]
+    ys = list(several(op.f(*variables)))
+    plain, traced = (grad(ys, variables, gys, enable_double_backprop=double) for double in (False, True))
+    for a, b in zip(plain, traced):
+        np.testing.assert_allclose(a.array, b.array, rtol=1e-13, atol=1e-15)
 
 
 @EACH
@@ -540,6 +545,13 @@ class WithComposite(Function):
         return x * x * x
 
 
+class WrongComposite(WithComposite):
+    """The formula of another op, consistent in itself."""
+
+    def composite(self, x):
+        return x * x * x * 1.5
+
+
 class TwoInputsWithComposite(Function):
     saves = "x0 x1 e"
 
@@ -661,6 +673,31 @@ def test_a_spoiled_second_derivative_is_caught():
         check_double_backward(f, X, GY, X, rng=generator(3))
 
 
+def test_a_composite_of_another_formula_is_caught():
+    with pytest.raises(AssertionError):
+        check_double_backward(lambda x: WrongComposite().apply(x), X, GY, X, rng=generator(3))
+
+
+def test_a_composite_keeps_partial_derivatives_partial():
+    """One Variable given twice, and one input that is made of the other."""
+    x = Variable(np.array([0.5, -0.3]))
+    for y, slope in (
+        (TwoInputsWithComposite().apply(x, x), 2 * x.array * np.exp(x.array**2)),
+        (TwoInputsWithComposite().apply(x, x * 2), 4 * x.array * np.exp(2 * x.array**2)),
+    ):
+        for double in (False, True):
+            g = grad(y, x, np.ones(2), enable_double_backprop=double)[0]
+            np.testing.assert_allclose(g.array, slope, rtol=1e-14)
+
+
+def test_gradients_reach_an_output_from_outside_and_from_its_own_backward():
+    """y0 = e^x, y1 = e^2x: the derivative of (dy0/dx) y0 y1 = e^4x."""
+    x = Variable(np.array([0.5, -0.3]))
+    y0, y1 = SavesOutputs().apply(x)
+    g = grad(y0, x, np.ones(2), enable_double_backprop=True)[0]
+    np.testing.assert_allclose(grad(F.sum(g * y0 * y1), x)[0].array, 4 * np.exp(4 * x.array), rtol=1e-13)
+
+
 def test_a_fused_backward_with_a_composite_passes():
     first_and_second(lambda x: WithComposite().apply(x), X)
     first_and_second(lambda x, y: TwoInputsWithComposite().apply(x, y), X, np.abs(X.T))
@@ -678,6 +715,14 @@ def test_saved_outputs_of_several_pass():
     first_and_second(lambda x: SavesOutputs().apply(x), X, gy=(GY, GY.T))
     for k in (0, 1):
         first_and_second(lambda x, k=k: SavesOutputs().apply(x)[k], X)
+
+
+def test_each_of_several_outputs_is_an_array():
+    x = Variable(np.array(0.5))
+    ys = SavesOutputs().apply(x)
+    assert [(type(y.array), y.shape) for y in ys] == [(np.ndarray, ())] * 2
+    (ys[0] * ys[1]).backward()
+    np.testing.assert_allclose(x.grad, 3 * np.exp(1.5), rtol=1e-14)
 
 
 def test_an_op_may_save_any_number_of_inputs():

@@ -1,0 +1,262 @@
+"""Run: an agent, its environment and a step count; the short form, the command line and the scripts share it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from rlcore import agents, rng
+from rlcore.agents.base import Agent
+from rlcore.envs import ForeignEnv, SerialEnv, VectorEnv
+from rlcore.harness import (
+    Checkpoint,
+    Evaluation,
+    Hook,
+    Progress,
+    Recorder,
+    RunFolder,
+    evaluate,
+    load_state,
+    save_state,
+    train,
+)
+from rlcore.harness.config import from_dict, to_dict
+from rlcore.tree import map_
+
+ALGORITHMS: dict[str, type[Agent]] = {"dqn": agents.DQN, "double-dqn": agents.DoubleDQN}
+EVALUATION, FRESH = 1_000_000, 2_000_000  # what is added to the seed for evaluation while and after training
+STREAMS = 8  # of an evaluation, at most
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """What a run writes into its folder, and how often; steps are rows, one per environment and step."""
+
+    log_every: int = 1_000  # rows between lines in TensorBoard
+    eval_every: int = 10_000  # rows between evaluations
+    eval_episodes: int = 20  # episodes of an evaluation
+    checkpoint_every: int = 10_000  # rows between checkpoints
+    keep: int = 3  # checkpoints that stay
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if getattr(self, field.name) < 1:
+                raise ValueError(f"{field.name} must be at least 1, got {getattr(self, field.name)}")
+
+
+class Run:
+    """Trains, uses, saves and loads one agent on one environment.
+
+    env: a Gymnasium id, a callable that gives a gymnasium.Env, or a vector environment. settings: fields of the agent's
+    config, or of Monitor. With a folder, which must not exist, training is recorded, evaluated and checkpointed there.
+    """
+
+    def __init__(
+        self,
+        agent_class: type[Agent],
+        config: Any = None,
+        env: Any = "CartPole-v1",
+        seed: int = 0,
+        n_envs: int = 1,
+        folder: str | Path | None = None,
+        **settings: Any,
+    ):
+        self.config, self.monitor = _configs(agent_class, config, settings)
+        if folder is not None and Path(folder).exists():
+            raise ValueError(f"{folder} exists; choose another folder, or resume it with Run.resume()")
+        self._make, self.seed = env, seed
+        self.env = make_env(env, n_envs, seed)
+        spaces = self.env.observation_space, self.env.action_space
+        self.agent = agent_class.from_spaces(*spaces, self.config, rng.generator(seed))
+        self.folder = None if folder is None else Path(folder)
+        self.t = 0  # rows so far
+        self._files: RunFolder | None = None
+        self._evaluations: dict[tuple[int, int], VectorEnv] = {}
+
+    def learn(self, steps: int, hooks: Sequence[Hook] = (), progress: bool = False) -> Run:
+        """Train for `steps` more rows; hooks are called after each step."""
+        if steps < 0:
+            raise ValueError(f"learn: steps must not be negative, got {steps}")
+        if self.folder is None:
+            self.t = train(self.agent, self.env, self.t + steps, hooks, self.t)
+            return self
+        goal = self.t + steps
+        if self._files is None:
+            self._files = RunFolder.create(self.folder, {**self.header(), "steps": goal})
+            self._recorder, self._watch, self._checkpoint = self._observers(self.folder)
+        line = [Progress(self._recorder, goal, self.t)] if progress else []
+        try:
+            every = [*hooks, self._recorder, self._watch, *line, self._checkpoint]
+            self.t = train(self.agent, self.env, goal, every, self.t)
+            if self.t % self.monitor.checkpoint_every:
+                self._checkpoint.save(self.t)
+            self._files.finish()
+        finally:
+            for hook in line:
+                hook.close()
+            self._recorder.flush_files()
+        return self
+
+    def _observers(self, folder: Path) -> tuple[Recorder, Evaluation, Checkpoint]:
+        m = self.monitor
+        recorder = Recorder(folder, self.env.n_envs, m.log_every)
+        env = self._evaluation_env(EVALUATION, m.eval_episodes)
+        watch = Evaluation(self.agent, env, m.eval_every, m.eval_episodes, recorder, folder / "best")
+        parts = {"header": _Header(self.header()), "agent": self.agent, "env": self.env}
+        checkpoint = Checkpoint(
+            folder / "checkpoints", m.checkpoint_every, m.keep, **parts, recorder=recorder, evaluation=watch
+        )
+        return recorder, watch, checkpoint
+
+    @classmethod
+    def resume(cls, folder: str | Path, env: Any = None) -> Run:
+        """Go on with the run in a folder from its newest checkpoint; env is needed if it was not made from an id."""
+        files = RunFolder.open(folder)
+        try:
+            run = cls._from_header(files.config, env)
+            run.folder, run._files = Path(folder), files
+            run._recorder, run._watch, run._checkpoint = run._observers(run.folder)
+            run.t = run._checkpoint.restore()
+            if run.t == 0:
+                run._recorder.clear_files()
+        except BaseException:
+            files.close()
+            raise
+        return run
+
+    @property
+    def goal(self) -> int:
+        """The row at which the run in the folder is to end."""
+        return self._files.config["steps"] if self._files is not None else self.t
+
+    @classmethod
+    def _from_header(cls, header: dict[str, Any], env: Any) -> Run:
+        if header["algorithm"] not in ALGORITHMS:
+            raise ValueError(f"unknown algorithm {header['algorithm']!r}; known are {', '.join(ALGORITHMS)}")
+        agent_class = ALGORITHMS[header["algorithm"]]
+        if env is None and header["env"] is None:
+            raise ValueError("the environment was not made from a Gymnasium id; give env=")
+        config, monitor = from_dict(agent_class.Config, header["agent"]), from_dict(Monitor, header["monitor"])
+        env = header["env"] if env is None else env
+        run = cls(agent_class, config, env, header["seed"], header["n_envs"], **to_dict(monitor))
+        _Header(run.header()).load({**header, "env": run.header()["env"]})
+        return run
+
+    def header(self) -> dict[str, Any]:
+        """What makes this run: algorithm, environment, seed and settings, as JSON values."""
+        names = {cls: name for name, cls in ALGORITHMS.items()}
+        return {
+            "algorithm": names.get(type(self.agent), type(self.agent).__name__),
+            "env": self._make if isinstance(self._make, str) else None,
+            "observation_space": str(self.env.observation_space),
+            "action_space": str(self.env.action_space),
+            "seed": self.seed,
+            "n_envs": self.env.n_envs,
+            "agent": to_dict(self.config),
+            "monitor": to_dict(self.monitor),
+        }
+
+    def evaluate(self, episodes: int = 20) -> np.ndarray:
+        """Returns (episodes,) of the deterministic policy on episodes that training and its evaluations never saw."""
+        return evaluate(self.agent.policy(), self._evaluation_env(FRESH, episodes), episodes)[0]
+
+    def _evaluation_env(self, offset: int, episodes: int) -> VectorEnv:
+        if isinstance(self._make, (VectorEnv, gymnasium.vector.VectorEnv)):
+            raise ValueError("to evaluate, give the environment as an id or a callable: a second one is needed")
+        key = offset, min(episodes, STREAMS)
+        if key not in self._evaluations:
+            self._evaluations[key] = SerialEnv(self._make, key[1], self.seed + offset)
+        return self._evaluations[key]
+
+    def predict(
+        self, obs: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+    ) -> tuple[Any, Any]:
+        """Action for one observation, or actions for a batch of them, and the policy's state (None: it has none)."""
+        batch, single = _batched(obs, self.env.observation_space)
+        action = self.agent.policy(deterministic)(batch)
+        return (map_(lambda a: a[0], action) if single else action), state
+
+    def save(self, path: str | Path) -> None:
+        """Store agent, environment and step count in a new folder; `load` goes on bit for bit."""
+        if Path(path).exists():
+            raise ValueError(f"save: {path} exists; choose another folder")
+        parts = {"agent": self.agent.state(), "env": self.env.state(), "library_rng": rng.state_of(rng.default())}
+        save_state(path, {"header": self.header(), "t": self.t, **parts})
+
+    @classmethod
+    def load(cls, path: str | Path, env: Any = None) -> Run:
+        """A run from `save`; ValueError if it is damaged, or of another kind of environment than env."""
+        state = load_state(path)
+        run = cls._from_header(state["header"], env)
+        run.agent.load(state["agent"])
+        run.env.load(state["env"])
+        rng.restore(rng.default(), state["library_rng"])
+        run.t = state["t"]
+        return run
+
+
+class _Header:
+    """What a checkpoint was made by: a part that is compared, not loaded."""
+
+    def __init__(self, header: dict[str, Any]):
+        self.header = header
+
+    def state(self) -> dict[str, Any]:
+        return self.header
+
+    def load(self, state: dict[str, Any]) -> None:
+        for name, here in self.header.items():
+            if name not in ("monitor", "steps") and state.get(name) != here:
+                raise ValueError(f"the checkpoint is of a run with {name} {state.get(name)}, this one has {here}")
+
+
+def make_env(env: Any, n_envs: int = 1, seed: int = 0) -> VectorEnv:
+    """A VectorEnv from a Gymnasium id, a callable that gives a gymnasium.Env, or a vector environment."""
+    if isinstance(env, VectorEnv):
+        return env
+    if isinstance(env, gymnasium.vector.VectorEnv):
+        return ForeignEnv(env, seed)
+    if isinstance(env, gymnasium.Env) or not (isinstance(env, str) or callable(env)):
+        raise TypeError(f"env: expected an id, a callable that gives a gymnasium.Env, or a vector env, got {env!r}")
+    return SerialEnv(env, n_envs, seed)
+
+
+def _configs(agent_class: type[Agent], config: Any, settings: dict[str, Any]) -> tuple[Any, Monitor]:
+    """The agent's config and the Monitor with settings put in; an unknown one is refused."""
+    config = agent_class.Config() if config is None else config
+    watched = {f.name for f in dataclasses.fields(Monitor)}
+    known = [*to_dict(config), *sorted(watched)]
+    for name in settings:
+        if name not in known:
+            near = get_close_matches(name, known, n=3, cutoff=0.5) or known
+            raise ValueError(f"{agent_class.__name__} has no setting {name!r}; did you mean {', '.join(near)}?")
+    monitor = from_dict(Monitor, {k: v for k, v in settings.items() if k in watched})
+    changes = {k: v for k, v in settings.items() if k not in watched}
+    return from_dict(type(config), {**to_dict(config), **{k: _json(v) for k, v in changes.items()}}), monitor
+
+
+def _json(value: Any) -> Any:
+    return str(value) if dataclasses.is_dataclass(value) else value
+
+
+def _batched(obs: Any, space: Any) -> tuple[Any, bool]:
+    """Observations with a leading axis, and whether it was put there; ValueError names a shape or dtype that is wrong."""
+    if isinstance(space, (gymnasium.spaces.Dict, gymnasium.spaces.Tuple)):
+        return obs, False
+    array = np.asarray(obs)
+    if array.dtype.kind not in "biuf" or (space.dtype.kind in "iu" and array.dtype.kind == "f"):
+        raise ValueError(f"predict: an observation of dtype {array.dtype}; expected {space.dtype}")
+    single = array.shape == space.shape
+    if not single and array.shape[1:] != space.shape:
+        raise ValueError(f"predict: an observation of shape {array.shape}; expected {space.shape} or (N, *{space.shape})")
+    array = array.astype(np.float32 if space.dtype.kind == "f" else space.dtype, copy=False)
+    return (array[None] if single else array), single
+
+

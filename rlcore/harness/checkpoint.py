@@ -1,0 +1,86 @@
+"""Checkpoint: a hook that saves all parts of a run, and brings back the newest save that is whole."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+from rlcore import rng
+from rlcore.harness.loop import due
+from rlcore.harness.storage import CheckpointError, load_state, save_state
+from rlcore.stream import Step
+
+STEP = re.compile(r"step-(\d{12})")
+
+
+class Checkpoint:
+    """Saves `parts`, objects with state() and load(), every so many rows into `folder/step-<t>`, and keeps the newest.
+
+    Give it as the last hook, so that it saves what the others have done in the same step. The library's own random
+    generator is saved with the parts.
+    """
+
+    def __init__(self, folder: str | Path, every: int, keep: int = 3, **parts: Any):
+        if every < 1 or keep < 1:
+            raise ValueError(f"Checkpoint: every and keep must be at least 1, got {every} and {keep}")
+        self.folder, self.every, self.keep, self.parts = Path(folder), every, keep, parts
+        self.last: Path | None = None
+
+    def __call__(self, t: int, step: Step, stats: dict[str, Any]) -> None:
+        if due(t, len(step.reward), self.every):
+            self.save(t)
+
+    def save(self, t: int) -> Path:
+        """Save now; gives the folder. Older ones are deleted once the new one is in place."""
+        path = self.folder / f"step-{t:012d}"
+        state = {"t": t, "library_rng": rng.state_of(rng.default())}
+        state["parts"] = {name: part.state() for name, part in self.parts.items()}
+        save_state(path, state, self.last)
+        self.last = path
+        for old in checkpoints(self.folder)[self.keep :]:
+            shutil.rmtree(old, ignore_errors=True)
+        return path
+
+    def restore(self) -> int:
+        """Load the newest save that is whole into the parts, in their order; gives its t, 0 if there is none.
+
+        Each part checks its state before it changes anything; give the part that knows most, the agent, first.
+        """
+        found = newest_state(self.folder)
+        if found is None:
+            return 0
+        path, state = found
+        if state["parts"].keys() != self.parts.keys():
+            raise ValueError(f"{path} holds {', '.join(state['parts'])}; this run has {', '.join(self.parts)}")
+        for name, part in self.parts.items():
+            part.load(state["parts"][name])
+        rng.restore(rng.default(), state["library_rng"])
+        self.last = path
+        return state["t"]
+
+
+def checkpoints(folder: str | Path) -> list[Path]:
+    """The saves in a folder, newest first."""
+    folder = Path(folder)
+    paths = [p for p in folder.iterdir() if STEP.fullmatch(p.name)] if folder.is_dir() else []
+    return sorted(paths, reverse=True)
+
+
+def newest_state(folder: str | Path) -> tuple[Path, dict[str, Any]] | None:
+    """The newest save that is whole, with a warning for each damaged one; ValueError if all are damaged."""
+    errors = []
+    for path in checkpoints(folder):
+        try:
+            state = load_state(path)
+        except CheckpointError as error:
+            errors.append(str(error))
+            continue
+        for error in errors:
+            warnings.warn(f"{error}; using the older {path.name}", stacklevel=2)
+        return path, state
+    if errors:
+        raise CheckpointError(f"no checkpoint in {folder} is whole: {'; '.join(errors)}. Nothing has been changed")
+    return None

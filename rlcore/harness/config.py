@@ -1,0 +1,74 @@
+"""Config dataclasses as JSON and back; a number that may change over time is a Schedule, written as its text."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from rlcore.explorers import Schedule
+
+T = TypeVar("T")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A dataclass as JSON values."""
+    return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Schedule):
+        return str(value)
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def from_dict(cls: type[T], data: dict[str, Any]) -> T:
+    """A dataclass from JSON values; ValueError for an unknown field, TypeError for a value of the wrong type."""
+    hints = get_type_hints(cls)
+    names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    for name in data:
+        if name not in names:
+            near = get_close_matches(name, names, n=3, cutoff=0.5) or names
+            raise ValueError(f"{cls.__name__} has no field {name!r}; did you mean {', '.join(near)}?")
+    return cls(**{name: _typed(f"{cls.__name__}.{name}", hints[name], value) for name, value in data.items()})
+
+
+def _typed(name: str, hint: Any, value: Any) -> Any:
+    if get_origin(hint) in (Union, UnionType):
+        if value is None and type(None) in get_args(hint):
+            return None
+        hint = next(h for h in get_args(hint) if h is not type(None))
+    if hint is Schedule and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        return Schedule.parse(value) if isinstance(value, str) else Schedule(float(value))
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return from_dict(hint, value)  # type: ignore[arg-type]
+    if get_origin(hint) is tuple and isinstance(value, (list, tuple)):
+        return tuple([_typed(name, get_args(hint)[0], v) for v in value])
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, get_origin(hint) or hint) or (isinstance(value, bool) and hint is not bool):
+        raise TypeError(f"{name} takes {getattr(hint, '__name__', hint)}, got {value!r}")
+    return value
+
+
+def save_config(path: str | Path, config: dict[str, Any]) -> None:
+    """Write JSON values to a new file."""
+    with Path(path).open("x") as file:
+        json.dump(config, file, indent=2)
+        file.write("\n")
+
+
+def load_config(path: str | Path) -> dict[str, Any]:
+    """Read JSON values; ValueError names a file that holds none."""
+    try:
+        data = json.loads(Path(path).read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {type(data).__name__}")
+    return data

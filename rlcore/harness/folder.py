@@ -1,0 +1,120 @@
+"""Run folders: `runs/<env>/<algorithm>/<time>-s<seed>/`, one writer each."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from rlcore.harness.config import load_config, save_config
+
+
+class RunFolder:
+    """A folder that this process alone writes to, until `close()` or its end."""
+
+    def __init__(self, path: Path, config: dict[str, Any]):
+        self.path, self.config = path, config
+        self._lock = _locked(path / "lock")
+
+    @classmethod
+    def create(cls, path: str | Path, config: dict[str, Any]) -> RunFolder:
+        """Make a new folder with its config.json and the commit; ValueError if it exists."""
+        path = Path(path)
+        if path.exists():
+            raise ValueError(f"{path} exists; choose another folder, or resume it with --resume")
+        path.mkdir(parents=True)
+        save_config(path / "config.json", config)
+        (path / "commit.txt").write_text(_commit() + "\n")
+        return cls(path, config)
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """Take a folder that exists."""
+        path = Path(path)
+        if not (path / "config.json").is_file():
+            raise ValueError(f"{path} is no run folder: it has no config.json")
+        return cls(path, load_config(path / "config.json"))
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / "finished").exists()
+
+    def finish(self) -> None:
+        """Mark the run as complete, so that it is not resumed."""
+        (self.path / "finished").touch()
+
+    def reopen(self) -> None:
+        """Take the mark of `finish` away."""
+        (self.path / "finished").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let others write."""
+        os.close(self._lock)
+
+
+def new_path(root: str | Path, env: str, algorithm: str, seed: int) -> Path:
+    """A path for a new run, by its start time."""
+    stamp, base = time.strftime("%Y%m%d-%H%M%S"), Path(root) / safe(env) / algorithm
+    path, n = base / f"{stamp}-s{seed}", 1
+    while path.exists():
+        n += 1
+        path = base / f"{stamp}.{n}-s{seed}"
+    return path
+
+
+def find_resumable(root: str | Path, env: str, algorithm: str, config: dict[str, Any]) -> RunFolder | None:
+    """The newest unfinished run of this config that nobody writes to; `steps` may have grown."""
+    base = Path(root) / safe(env) / algorithm
+    for path in sorted(base.iterdir(), reverse=True) if base.is_dir() else ():
+        try:
+            theirs = load_config(path / "config.json")
+        except (OSError, ValueError):
+            continue
+        if not same_run(theirs, config) or ((path / "finished").exists() and theirs.get("steps") == config.get("steps")):
+            continue
+        try:
+            return RunFolder.open(path)
+        except BlockingIOError:
+            continue
+    return None
+
+
+def same_run(theirs: dict[str, Any], ours: dict[str, Any]) -> bool:
+    """Whether two configs are of one run: equal but for the number of steps, which may have grown."""
+    grown = theirs.get("steps", 0) <= ours.get("steps", 0)
+    return grown and {**theirs, "steps": 0} == {**ours, "steps": 0}
+
+
+def safe(name: str) -> str:
+    """A name of an environment as a folder name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".") or "_"
+
+
+def _locked(path: Path) -> int:
+    """An open, locked file; BlockingIOError if another process holds it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: no advisory locks, so no protection
+        return os.open(path, os.O_CREAT | os.O_RDWR)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 32).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise BlockingIOError(f"{path.parent} is being written to by process {holder}") from None
+    os.truncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def _commit() -> str:
+    """The commit of the working folder, or that there is none."""
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return "no git"
+    return done.stdout.strip() if done.returncode == 0 else "no git checkout"

@@ -1,0 +1,37 @@
+"""The training loop, whole; everything else is a hook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rlcore.agents.base import Agent
+from rlcore.envs.base import VectorEnv
+from rlcore.stream import Step
+
+Hook = Callable[[int, Step, dict[str, Any]], "bool | None"]
+
+
+def train(agent: Agent, env: VectorEnv, steps: int, hooks: Sequence[Hook] = (), t: int = 0) -> int:
+    """Run from row t to row `steps`; gives the row reached.
+
+    t counts rows, one per environment and step, so it is the same on every rank. After each step all hooks are called
+    with (t, step, statistics of the updates); one that returns True ends the run.
+    """
+    if steps < 0:
+        raise ValueError(f"train: steps must not be negative, got {steps}")
+    obs = env.obs if t else env.reset()
+    while t < steps:
+        action, extra = agent.act(obs)
+        step = env.step(action)
+        agent.observe(obs, action, step, extra)
+        stats = agent.update()
+        obs, t = step.obs, t + env.n_envs
+        if any([hook(t, step, stats) for hook in hooks]):  # a list: every hook runs
+            break
+    return t
+
+
+def due(t: int, n_envs: int, every: int) -> bool:
+    """Whether something done every so many rows falls on this step."""
+    return t // every > (t - n_envs) // every
