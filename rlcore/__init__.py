@@ -1,30 +1,30 @@
 """rlcore: reinforcement learning on its own define-by-run autograd core over NumPy and CuPy.
 
-`rlcore.DQN("CartPole-v1").learn(50_000)` is the short form; `rlcore.agents.DQN` is the algorithm.
+`rlcore.DQN("CartPole-v1").learn(50_000)` is the short form; `rlcore.agents.DQN` is the algorithm. Importing this package
+imports nothing else: what is used is loaded when it is.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rlcore.rng import seed
-
 if TYPE_CHECKING:
     from rlcore.api import Run
+    from rlcore.rng import seed
 
 __version__ = "0.1.0"
 __all__ = ["DQN", "DoubleDQN", "Run", "seed"]
 
 
 def DQN(env: Any, **settings: Any) -> Run:
-    """A Run of DQN on env: seed=0, n_envs=1, folder=None, and the fields of DQNConfig."""
+    """A Run of DQN on env: seed=0, n_envs=1, folder=None, and the fields of DQNConfig and Monitor."""
     from rlcore import agents, api
 
     return api.Run(agents.DQN, None, env, **settings)
 
 
 def DoubleDQN(env: Any, **settings: Any) -> Run:
-    """A Run of Double DQN on env: seed=0, n_envs=1, folder=None, and the fields of DQNConfig."""
+    """A Run of Double DQN on env: seed=0, n_envs=1, folder=None, and the fields of DQNConfig and Monitor."""
     from rlcore import agents, api
 
     return api.Run(agents.DoubleDQN, None, env, **settings)
@@ -35,4 +35,8 @@ def __getattr__(name: str) -> Any:
         from rlcore.api import Run
 
         return Run
+    if name == "seed":
+        from rlcore.rng import seed
+
+        return seed
     raise AttributeError(f"module 'rlcore' has no attribute {name!r}")

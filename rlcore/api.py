@@ -24,10 +24,11 @@ from rlcore.harness import (
     RunFolder,
     evaluate,
     load_state,
+    newest_state,
     save_state,
     train,
 )
-from rlcore.harness.config import from_dict, to_dict
+from rlcore.harness.config import from_dict, load_config, to_dict
 from rlcore.tree import map_
 
 ALGORITHMS: dict[str, type[Agent]] = {"dqn": agents.DQN, "double-dqn": agents.DoubleDQN}
@@ -69,16 +70,22 @@ class Run:
         **settings: Any,
     ):
         self.config, self.monitor = _configs(agent_class, config, settings)
-        if folder is not None and Path(folder).exists():
-            raise ValueError(f"{folder} exists; choose another folder, or resume it with Run.resume()")
+        self.folder: Path | None = None
+        if folder is not None:
+            self.record_in(folder)
         self._make, self.seed = env, seed
         self.env = make_env(env, n_envs, seed)
         spaces = self.env.observation_space, self.env.action_space
         self.agent = agent_class.from_spaces(*spaces, self.config, rng.generator(seed))
-        self.folder = None if folder is None else Path(folder)
         self.t = 0  # rows so far
         self._files: RunFolder | None = None
         self._evaluations: dict[tuple[int, int], VectorEnv] = {}
+
+    def record_in(self, folder: str | Path) -> None:
+        """Keep what training gives in a new folder."""
+        if Path(folder).exists():
+            raise ValueError(f"{folder} exists; choose another folder, or go on with the run in it by resuming it")
+        self.folder = Path(folder)
 
     def learn(self, steps: int, hooks: Sequence[Hook] = (), progress: bool = False) -> Run:
         """Train for `steps` more rows; hooks are called after each step."""
@@ -116,25 +123,42 @@ class Run:
         return recorder, watch, checkpoint
 
     @classmethod
-    def resume(cls, folder: str | Path, env: Any = None) -> Run:
-        """Go on with the run in a folder from its newest checkpoint; env is needed if it was not made from an id."""
-        files = RunFolder.open(folder)
+    def resume(cls, folder: str | Path | RunFolder, env: Any = None, steps: int | None = None) -> Run:
+        """The run in a folder, from its newest checkpoint, to go on with, if need be to more steps than it was to have.
+
+        env is needed if it was not made from an id.
+        """
+        files = folder if isinstance(folder, RunFolder) else RunFolder.open(folder)
         try:
             run = cls._from_header(files.config, env)
-            run.folder, run._files = Path(folder), files
-            run._recorder, run._watch, run._checkpoint = run._observers(run.folder)
+            run.folder, run._files = files.path, files
+            run._recorder, run._watch, run._checkpoint = run._observers(files.path)
             run.t = run._checkpoint.restore()
             if run.t == 0:
                 run._recorder.clear_files()
+            files.extend(steps)
         except BaseException:
             files.close()
             raise
         return run
 
-    @property
-    def goal(self) -> int:
-        """The row at which the run in the folder is to end."""
-        return self._files.config["steps"] if self._files is not None else self.t
+    @classmethod
+    def read(cls, folder: str | Path, env: Any = None) -> Run:
+        """The run in a folder as of its newest checkpoint, to use: nothing is written there, even while it trains."""
+        folder = Path(folder)
+        if not (folder / "config.json").is_file():
+            raise ValueError(f"{folder} is no run folder: it has no config.json")
+        run = cls._from_header(load_config(folder / "config.json"), env)
+        found = newest_state(folder / "checkpoints")
+        if found is None:
+            raise ValueError(f"{folder} has no checkpoint yet")
+        run._load(found[1]["t"], found[1]["parts"])
+        return run
+
+    def _load(self, t: int, parts: dict[str, Any]) -> None:
+        self.agent.load(parts["agent"])
+        self.env.load(parts["env"])
+        self.t = t
 
     @classmethod
     def _from_header(cls, header: dict[str, Any], env: Any) -> Run:
@@ -195,10 +219,8 @@ class Run:
         """A run from `save`; ValueError if it is damaged, or of another kind of environment than env."""
         state = load_state(path)
         run = cls._from_header(state["header"], env)
-        run.agent.load(state["agent"])
-        run.env.load(state["env"])
+        run._load(state["t"], state)
         rng.restore(rng.default(), state["library_rng"])
-        run.t = state["t"]
         return run
 
 

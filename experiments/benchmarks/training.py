@@ -7,12 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-import gymnasium
 
 from rlcore.agents import DQN, DQNConfig
 from rlcore.envs import SerialEnv
-from rlcore.explorers import Schedule
 from rlcore.harness import Recorder, train
+from rlcore.harness.config import from_dict
 from rlcore.rng import generator
 
 SEGMENT = 1000  # env steps
@@ -25,14 +24,15 @@ SHARED = dict(
     target_update_interval=500,
     max_grad_norm=10,
 )
+PLAIN = dict(update_every=1, gradient_steps=1, n_step=1)  # an update per env step, one-step targets
 
 
 class Ours:
     """With the recorder that `rlcore train` uses, writing TensorBoard events and scores."""
 
     def __init__(self, folder: Path):
-        self.env = SerialEnv(lambda: gymnasium.make("CartPole-v1"), seed=0)
-        config = DQNConfig(**SHARED, epsilon=Schedule(EPSILON), hidden=(64, 64))
+        self.env = SerialEnv("CartPole-v1", seed=0)
+        config = from_dict(DQNConfig, {**SHARED, "epsilon": EPSILON, "hidden": (64, 64), **PLAIN})
         spaces = self.env.observation_space, self.env.action_space
         self.agent = DQN.from_spaces(*spaces, config, generator(0))
         self.hooks = [Recorder(folder, n_envs=1)]

@@ -29,8 +29,8 @@ class DQNConfig:
     gamma: float = 0.99  # discount per step
     n_step: int = 3  # rewards summed before bootstrapping (Hessel et al. 2018)
     update_every: int = 128  # rows between rounds of updates: in rounds, data comes from a policy that holds still
-    gradient_steps: int = 64  # updates in a round
-    target_update_interval: int = 64  # updates between target updates
+    gradient_steps: int = 128  # updates in a round
+    target_update_interval: int = 128  # updates between target updates
     tau: float = 1.0  # step of the target towards the network; 1 copies it
     epsilon: Schedule = Schedule(1.0, 0.04, 8_000)  # probability of a random action
     max_grad_norm: float = 10.0  # L2 norm to which the gradient is clipped
@@ -146,10 +146,12 @@ class DQN(Agent):
         }  # fmt: skip
 
     def load(self, state: dict[str, Any]) -> None:
+        self.q.check(state["q"])
+        self.target.check(state["target"])
+        self.replay.load(state["replay"])  # which checks before it changes anything
         self.q.load(state["q"])
         self.target.load(state["target"])
         self.optimizer.load(state["optimizer"])
-        self.replay.load(state["replay"])
         self.explorer.load(state["explorer"])
         rngs.restore(self.rng, state["rng"])
         self.t, self.due, self.n_updates = state["t"], state["due"], state["n_updates"]

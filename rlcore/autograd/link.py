@@ -265,38 +265,42 @@ class Link:
     def state(self) -> dict[str, Any]:
         """Nested dicts of arrays, as the links nest; None for a parameter whose shape is not known yet."""
         tree: dict[str, Any] = {}
-        for path, p in self.namedparams():
-            _put(tree, path, p.array)
-        for path, link, name in self.namedpersistents():
-            _put(tree, path, link._persistent[name])
+        for path, value in self._own_state().items():
+            _put(tree, path, value)
         return tree
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Take values from `state()`, in place; refuses a wrong name, shape or dtype before anything changes."""
-        given = dict(_walk(state))
-        params, persistents = dict(self.namedparams()), {path: (k, n) for path, k, n in self.namedpersistents()}
-        for path in [*params, *persistents]:
+    def check(self, state: dict[str, Any]) -> None:
+        """ValueError, naming the first wrong entry, unless `state` has this link's names, shapes and dtypes."""
+        given, own = dict(_walk(state)), self._own_state()
+        for path in own:
             if path not in given:
                 raise ValueError(f"load: {path} is missing from the state; it has {', '.join(given) or 'nothing'}")
-        for path in given:
-            if path not in params and path not in persistents:
-                raise ValueError(f"load: the state has {path}, which this model has not; it has {', '.join(params)}")
         for path, value in given.items():
-            here = params[path].array if path in params else persistents[path][0]._persistent[persistents[path][1]]
-            if here is None or not hasattr(here, "shape"):
-                if path in params and value is not None and params[path].node.dtype != value.dtype:
-                    raise ValueError(f"load: {path} is {value.dtype} in the state and {params[path].node.dtype} here")
-                continue
-            if value is None or here.shape != value.shape or here.dtype != value.dtype:
-                got = "of unknown shape" if value is None else f"{value.shape} {value.dtype}"
+            if path not in own:
+                raise ValueError(f"load: the state has {path}, which this model has not; it has {', '.join(own)}")
+            here = own[path]
+            if hasattr(here, "shape") and (getattr(value, "shape", None), getattr(value, "dtype", None)) != (here.shape, here.dtype):
+                got = f"{value.shape} {value.dtype}" if hasattr(value, "shape") else repr(value)
                 raise ValueError(f"load: {path} is {got} in the state and {here.shape} {here.dtype} here")
-        for path, value in given.items():
-            if path in persistents:
-                persistents[path][0]._set_persistent(persistents[path][1], value)
-            elif value is not None:
-                if params[path].array is None:
-                    params[path].initialize(value.shape)
-                params[path].array = params[path].xp.asarray(value)
+        for path, p in self.namedparams():
+            if p.array is None and given[path] is not None and given[path].dtype != p.node.dtype:
+                raise ValueError(f"load: {path} is {given[path].dtype} in the state and {p.node.dtype} here")
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take values from `state()`, in place, after `check`; sizes still unknown are taken from the state."""
+        self.check(state)
+        given = dict(_walk(state))
+        for path, p in self.namedparams():
+            if given[path] is not None:
+                if p.array is None:
+                    p.initialize(given[path].shape)
+                p.array = p.xp.asarray(given[path])
+        for path, link, name in self.namedpersistents():
+            link._set_persistent(name, given[path])
+
+    def _own_state(self) -> dict[str, Any]:
+        own: dict[str, Any] = {path: p.array for path, p in self.namedparams()}
+        return own | {path: link._persistent[name] for path, link, name in self.namedpersistents()}
 
 
 def _put(tree: dict[str, Any], path: str, value: Any) -> None:

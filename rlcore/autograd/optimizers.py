@@ -227,13 +227,20 @@ class GradientClipping:
     """Scale all gradients so that their common L2 norm is at most `threshold`; `norm` holds the norm before."""
 
     def __init__(self, threshold: float):
-        self.threshold, self.norm = threshold, 0.0
+        self.threshold = threshold
+        self.norm: Any = 0.0
 
     def __call__(self, gradients: list[Any]) -> None:
-        square = 0.0
-        for g in gradients:
+        square = gradients[0].dot(gradients[0])
+        for g in gradients[1:]:
             square = square + g.dot(g)
-        self.norm = np.sqrt(square)
-        factor = np.minimum(1, self.threshold / np.maximum(self.norm, 1e-30))
-        for g in gradients:
-            g *= factor
+        if isinstance(square, np.floating):  # on the host: Python's arithmetic, and mostly nothing to do
+            self.norm = math.sqrt(square)
+            if self.norm > self.threshold:
+                for g in gradients:
+                    g *= self.threshold / self.norm
+        else:  # on a device: no branch, nothing is read back
+            self.norm = np.sqrt(square)
+            factor = self.threshold / np.maximum(self.norm, self.threshold)
+            for g in gradients:
+                g *= factor

@@ -38,17 +38,19 @@ class RunFolder:
             raise ValueError(f"{path} is no run folder: it has no config.json")
         return cls(path, load_config(path / "config.json"))
 
-    @property
-    def finished(self) -> bool:
-        return (self.path / "finished").exists()
-
     def finish(self) -> None:
         """Mark the run as complete, so that it is not resumed."""
         (self.path / "finished").touch()
 
-    def reopen(self) -> None:
-        """Take the mark of `finish` away."""
+    def extend(self, steps: int | None) -> None:
+        """Take the run up again, to so many steps if they are more than before."""
         (self.path / "finished").unlink(missing_ok=True)
+        if steps is not None and steps > self.config["steps"]:
+            self.config["steps"] = steps
+            new = self.path / ".config.json.tmp"
+            new.unlink(missing_ok=True)
+            save_config(new, self.config)
+            new.replace(self.path / "config.json")
 
     def close(self) -> None:
         """Let others write."""

@@ -18,9 +18,11 @@ class Progress:
 
     def __init__(self, recorder: Recorder, steps: int, t: int = 0):
         self.recorder, self.steps, self.t = recorder, steps, t
-        self._start, self._next = (time.monotonic(), t), 0.0
+        self._start, self._next = (time.monotonic(), t), time.monotonic() + REFRESH
         self._bar: Any = None
-        if sys.stdout.isatty():
+        if not sys.stdout.isatty():
+            self._next += PLAIN
+        else:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
             columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}"), TimeRemainingColumn()

@@ -16,7 +16,7 @@ class Op(NamedTuple):
     """name: the public name, then what sets this row apart; ref: the same in NumPy; shapes: of the float inputs.
 
     Magnitudes lie in [0.3, 1], away from kinks and poles. empty: an axis of length 3 may have length 0; scalar: the op
-    takes 0-d inputs; dtypes: those that make sense (e half, f single, d double).
+    takes 0-d inputs.
     """
 
     name: str
@@ -26,7 +26,6 @@ class Op(NamedTuple):
     positive: bool = False
     empty: bool = True
     scalar: bool = False
-    dtypes: str = "efd"
 
     @property
     def covers(self) -> str:

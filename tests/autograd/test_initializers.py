@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -120,6 +121,14 @@ def test_without_a_generator_the_librarys_own_draws():
     np.testing.assert_array_equal(Parameter(HeNormal(), (3, 4)).array, a)
     np.testing.assert_array_equal(Parameter(HeNormal(rng=generator(11)), (3, 4)).array, a)
     assert (Parameter(HeNormal(), (3, 4)).array != a).all()
+
+
+def test_a_copied_initializer_does_not_draw_the_same_again():
+    first = HeNormal(rng=generator(0))
+    a, b = np.empty((3, 4)), np.empty((3, 4))
+    copy.deepcopy(first)(a)
+    first(b)
+    assert (a != b).all()
 
 
 def test_dtypes():

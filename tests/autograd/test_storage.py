@@ -197,6 +197,23 @@ def test_a_late_parameter_joins_its_state_from_zero():
         assert not after[slot][15:].any()
 
 
+def test_a_part_first_called_in_mid_training():
+    def train(first_call):
+        model = Chain(a=linear(4, 3), b=L.Linear(None, 2, initialW=LeCunNormal(rng=generator(1))))
+        optimizer = optimizers.Adam(0.1).setup(model)
+        for t in range(6):
+            if t == first_call:
+                model.b(X)
+            model.cleargrads()
+            y = F.sum(model.a(X) ** 2)
+            (y + F.sum(model.b(X) ** 2) if t > 2 else y).backward()
+            optimizer.update()
+        return [p.array.copy() for p in model.params()]
+
+    for late, early in zip(train(3), train(0)):
+        np.testing.assert_array_equal(late, early)
+
+
 def test_a_wrong_first_call_settles_nothing():
     layer = L.Linear(None, 3)
     with pytest.raises(ValueError, match="linear"):
@@ -421,6 +438,14 @@ def test_a_gradient_buffer_alone_is_used():
     assert np.shares_memory(model.flat_grad, given)
 
 
+def test_what_a_part_left_behind_may_move_too():
+    model = Chain(a=linear(4, 3), b=linear(3, 2))
+    model.flatten()
+    model.a.flatten(flat=np.empty(15, np.float32))
+    other = Chain(b=model.b, c=linear(2, 2))
+    assert other.flat.size == 8 + 6
+
+
 def test_values_survive_a_move_to_a_given_buffer():
     model = Twin(linear(4, 3), linear(3, 2))
     values, y = model.flat.copy(), model(X).array.copy()
@@ -558,7 +583,7 @@ def test_lists_are_laid_out_in_order():
 def test_the_same_gradient_laid_out_or_not_first_or_added():
     """Bit for bit, whichever way it takes: fresh memory, the waiting slot, grad()."""
     rng = generator(0)
-    x, w = rng.standard_normal((33, 4)).astype(np.float32), rng.standard_normal((33, 3)).astype(np.float32)
+    x, w = rng.standard_normal((128, 4)).astype(np.float32), rng.standard_normal((128, 64)).astype(np.float32)
 
     def gradients(model, way):
         if way == "laid out":
@@ -572,7 +597,7 @@ def test_the_same_gradient_laid_out_or_not_first_or_added():
         y.backward()
         return [p.grad for p in model.params()]
 
-    first = gradients(Chain(a=linear(4, 3)), "laid out")
+    first = gradients(Chain(a=linear(4, 64)), "laid out")
     for way in ("apart", "grad", "added"):
-        for g, h in zip(gradients(Chain(a=linear(4, 3)), way), first):
+        for g, h in zip(gradients(Chain(a=linear(4, 64)), way), first):
             np.testing.assert_array_equal(g, h, way)
