@@ -15,11 +15,15 @@ from rlcore.autograd.variable import Variable
 
 def explained(op: Function, error: Exception, names: Sequence[str], inputs: Sequence[Any]) -> Exception:
     """The error of a forward pass as one message with the op's name and its arguments' shapes and dtypes."""
+    if len(names) < len(inputs):  # *xs
+        names = [f"{names[0]}[{i}]" for i in range(len(inputs))]
     got = ", ".join(
         f"{n} {tuple(x.shape)} {x.dtype}" if hasattr(x, "shape") else f"{n} {type(x).__name__}"
         for n, x in zip(names, inputs)
         if x is not None
     )
+    if isinstance(error, AttributeError):
+        return TypeError(f"{name_of(op)}: expected arrays or Variables ({error}; got {got})")
     for kind in (TypeError, ValueError, IndexError):
         if isinstance(error, kind):
             return kind(f"{name_of(op)}: {error} (got {got})")
@@ -59,7 +63,6 @@ def written_out(cls: type[Function]) -> Any:
         )
         + ")"
     )
-    kept = "xs" if kept == "(xs, )" else kept
     drop = "".join(f"; del self.{s}" for s in own)
     body = _WRAP_MANY if cls.many else _WRAP_ONE
     text = _APPLY.format(head=head, unpack=unpack, call=call, listed=listed) + body.format(

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from heapq import heappop, heappush, heappushpop
 from typing import Any
 
@@ -44,6 +45,7 @@ def force_backprop_mode() -> Any:
     return record(True)
 
 
+@cache
 def inputs_of(cls: type[Function]) -> list[str]:
     """The names of forward's inputs."""
     return list(inspect.signature(cls.forward).parameters)[1:]
@@ -68,7 +70,7 @@ class Function:
     composite: Any = (
         None  # where saved attributes depend on the inputs: the op as a formula of other ops; False: none known
     )
-    many = False  # True: forward returns a tuple, and backward gets a list of output gradients, None for the unused
+    many = False  # True: forward returns a tuple, and backward gets a dict of output gradients by number
     grad: Any = None  # set by backward(retain_grad=True), read by Variable.grad
 
     forward: Any
@@ -77,6 +79,10 @@ class Function:
     saved: Any
     order: int
     g: Any
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        cls.apply = Function.apply  # type: ignore[method-assign]  # not the parent's, which may be written out already
 
     def apply(self, *inputs: Any, **named: Any) -> Any:
         """Compute the op, and record it when an input needs a gradient; written out for the op at its first call."""
@@ -184,12 +190,18 @@ class Leaf:
         """Memory in which an op may write this leaf's gradient, if it is the first."""
         return self.slot if self.grad is None else None
 
-    def add(self, g: Any, order: int) -> None:
+    def check(self, order: int) -> None:
+        """RuntimeError if the array has changed since an op of this order read it."""
         if self.written < order:
             raise RuntimeError(
-                "backward: a parameter was changed (update, load, copy or assignment) after the forward pass that reads it; "
-                "run the forward pass again before backward()"
+                "a parameter was changed (update, load, copy or assignment) after the forward pass that reads it; "
+                "run the forward pass again"
             )
+
+    def add(self, g: Any, order: int) -> None:
+        if self.written < order:
+            self.check(order)
+        self.grad_var = None
         if self.grad is not None:
             self.grad += g
         elif self.slot is not None:
@@ -200,8 +212,9 @@ class Leaf:
             self.grad = xp_of(g).array(g, dtype=self.dtype)
 
     def add_traced(self, g: Any, order: int) -> None:
+        before = self.grad_var
         self.add(g.array, order)
-        self.grad_var = g if self.grad_var is None else self.grad_var + g
+        self.grad_var = g if before is None else before + g
 
     def clear(self) -> None:
         self.grad = self.grad_var = None
@@ -233,7 +246,7 @@ def backward(node: Any, g: Any, *, create: bool = False, keep: bool = False, ret
             else:
                 gs = n.trace(n.g) if create else n.backward(n.g, *n.saved)
                 if keep and not n.many:
-                    n.grad = n.g.array if create else n.g
+                    n.grad = n.g.array if create else xp_of(n.g).asarray(n.g)
                 if not (create or retain):
                     n.saved = None
             n.g = None

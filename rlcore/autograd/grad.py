@@ -5,7 +5,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import Any
 
-from rlcore.autograd.function import Function, record
+from rlcore.autograd.function import Function, Leaf, record
 from rlcore.autograd.functions.array import cast
 from rlcore.autograd.variable import Variable, handle
 from rlcore.backend import xp_of
@@ -48,6 +48,9 @@ def grad(
                 raise RuntimeError("grad: backward() has used this graph up; pass retain_graph=True to it")
             g = found[op] if op in wanted else found.pop(op)
             edges = op.edges
+            for e in edges:
+                if isinstance(e, Leaf):
+                    e.check(op.order)
             if enable_double_backprop:
                 gs = op.trace(g, tuple([e if e in needed else None for e in edges]))
             else:

@@ -91,7 +91,7 @@ def check_double_backward(
     def first(*inputs: Any) -> Any:
         x, gy = [v * 1 for v in inputs[: len(xs)]], list(inputs[len(xs) :])
         x = [v if v.requires_grad else Variable(v.array) for v in x]
-        gs = grad(list(_tuple(func(*x))), x, gy, enable_double_backprop=True)
+        gs = grad(list(_tuple(func(*x))), x, gy, enable_double_backprop=inputs[0].requires_grad)
         return tuple([v * 0 if g is None else g for g, v in zip(gs, x)])
 
     check_backward(first, (*xs, *gys), x_grad_grad, eps, atol, rtol, rng=rng)

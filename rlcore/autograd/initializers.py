@@ -39,7 +39,7 @@ def as_initializer(value: Any) -> Initializer:
         return value
     if value is None:
         return LeCunNormal()
-    if isinstance(value, (int, float)) or is_array(value):
+    if isinstance(value, (int, float, np.generic)) or is_array(value):
         return Constant(value, dtype=value.dtype if is_array(value) else None)
     raise TypeError(f"initializer: expected an Initializer, a number, an array or None, got {type(value).__name__}")
 
@@ -152,7 +152,7 @@ class HeUniform(LeCunUniform):
 class Orthogonal(Initializer):
     """Orthonormal rows or columns, whichever are fewer, times scale (Saxe et al. 2013)."""
 
-    def __init__(self, scale: float = 1.0, dtype: Any = None, rng: np.random.Generator | None = None):
+    def __init__(self, scale: float = 1.1, dtype: Any = None, rng: np.random.Generator | None = None):
         super().__init__(dtype, rng)
         self.scale = scale
 

@@ -21,6 +21,7 @@ from rlcore.autograd.parameter import Parameter, changed
 from rlcore.autograd.variable import Variable, as_array
 
 L = TypeVar("L", bound="Link")
+CACHES = ("_leaf_cache", "_pair_cache")  # attributes that are found again, not copied
 
 
 class Link:
@@ -31,7 +32,8 @@ class Link:
 
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
-        if "forward" in cls.__dict__ and "__call__" not in cls.__dict__:
+        direct = cls.__call__ is Link.__call__ or cls.__call__ in {base.__dict__.get("forward") for base in cls.__mro__}
+        if "forward" in cls.__dict__ and "__call__" not in cls.__dict__ and direct:
             cls.__call__ = cls.__dict__["forward"]  # type: ignore[method-assign]  # saves a frame for each call
 
     forward: Any
@@ -66,10 +68,13 @@ class Link:
     # persistent values: saved, copied and sent with the parameters, and changed by no optimizer
     def add_persistent(self, name: str, value: Any) -> None:
         """Register an array or a number that belongs to the model's state, read as an attribute."""
+        self.__dict__.pop(name, None)
         self.__dict__.setdefault("_persistent", {})[name] = value
         changed()
 
     def _set_persistent(self, name: str, value: Any) -> None:
+        if "_viewed_link" in self.__dict__:
+            return  # a view never updates statistics
         old = self._persistent[name]
         if hasattr(old, "shape") and hasattr(value, "shape"):
             old[...] = value
@@ -78,7 +83,7 @@ class Link:
 
     # what it holds
     def _items(self) -> Iterator[tuple[str, Any]]:
-        for name, value in self.__dict__.items():
+        for name, value in list(self.__dict__.items()):
             if isinstance(value, (Link, Variable)):
                 yield name, value
 
@@ -167,8 +172,7 @@ class Link:
         self.flatten()
         for leaf in self._leaves():
             if leaf.grad is None and leaf.slot is not None:
-                leaf.slot[...] = 0
-                leaf.grad = leaf.slot
+                leaf.slot[...] = 0  # the memory only: the parameter still counts as unused
         return storage.vector(self, "grad")
 
     @property
@@ -202,7 +206,7 @@ class Link:
                 value = value._viewed(memo)
             elif isinstance(value, Parameter):
                 value = value.const
-            if name != "_leaf_cache":
+            if name not in CACHES:
                 twin.__dict__[name] = value
         twin.__dict__["_viewed_link"] = (
             self,
@@ -222,20 +226,13 @@ class Link:
     def __deepcopy__(self: L, memo: dict[int, Any]) -> L:
         twin = memo[id(self)] = object.__new__(type(self))
         for name, value in self.__dict__.items():
-            if name != "_leaf_cache":
+            if name not in CACHES:
                 twin.__dict__[name] = _copy.deepcopy(value, memo)
         return twin
 
     def copyparams(self, link: Link) -> None:
         """Take the values of another link of the same structure, persistent values included."""
-        for (path, p), (_, q) in self._pairs(link):
-            if q.array is None:
-                continue
-            if p.array is None:
-                p.initialize(q.shape)
-            elif p.shape != q.shape:
-                raise ValueError(f"copyparams: {path} has shape {p.shape} here and {q.shape} there")
-        for a, b in storage.runs_of_two(self, link):
+        for a, b in self._paired(link):
             a[...] = b
         self._touch()
         for (_, here, name), (_, there, _) in zip(self.namedpersistents(), link.namedpersistents(), strict=True):
@@ -243,18 +240,40 @@ class Link:
 
     def soft_copyparams(self, link: Link, tau: float) -> None:
         """Move every parameter by tau towards another link's: p += tau * (q - p)."""
-        for a, b in storage.runs_of_two(self, link):
-            step = b - a
-            step *= tau
-            a += step
+        for a, b in self._paired(link):
+            if tau == 1:
+                a[...] = b
+            else:
+                a += tau * (b - a)
         self._touch()
 
-    def _pairs(self, link: Link) -> list[Any]:
-        mine, other = list(self.namedparams()), list(link.namedparams())
-        if [n for n, _ in mine] != [n for n, _ in other]:
-            odd = sorted({n for n, _ in mine} ^ {n for n, _ in other}) or ["the order of assignment"]
+    def _paired(self, link: Link) -> list[tuple[Any, Any]]:
+        """Vectors or arrays that hold the same parameters here and there, checked when a structure has changed."""
+        cached = self.__dict__.get("_pair_cache")
+        if cached is None or cached[0] != (_parameter.version, id(link)):
+            self._match(link)
+            self.flatten()
+            link.flatten()
+            sides = [list(k.params(include_uninit=False)) for k in (self, link)]
+            pairs = storage.pairs(*sides)
+            cached = ((_parameter.version, id(link)), pairs)
+            self.__dict__["_pair_cache"] = cached
+        return cached[1]
+
+    def _match(self, link: Link) -> None:
+        """ValueError unless the other link has the same parameters; sizes that it knows are settled here."""
+        mine, other = dict(self.namedparams()), dict(link.namedparams())
+        if list(mine) != list(other):
+            odd = sorted(mine.keys() ^ other.keys()) or ["the order of assignment"]
             raise ValueError(f"copyparams: the two links differ in {odd[0]}")
-        return list(zip(mine, other))
+        for path, p in mine.items():
+            there = other[path].array
+            if p.array is not None and (there is None or p.shape != there.shape):
+                got = "unknown" if there is None else there.shape
+                raise ValueError(f"copyparams: {path} has shape {p.shape} here, {got} there")
+        for path, p in mine.items():
+            if p.array is None and other[path].array is not None:
+                p.settle(other[path].array)
 
     def _touch(self) -> None:
         now = next_order()
@@ -279,6 +298,8 @@ class Link:
             if path not in own:
                 raise ValueError(f"load: the state has {path}, which this model has not; it has {', '.join(own)}")
             here = own[path]
+            if here is not None and not hasattr(here, "shape") and type(value) is not type(here):
+                raise ValueError(f"load: {path} is {value!r} in the state, expected a value like {here!r}")
             if hasattr(here, "shape") and (getattr(value, "shape", None), getattr(value, "dtype", None)) != (here.shape, here.dtype):
                 got = f"{value.shape} {value.dtype}" if hasattr(value, "shape") else repr(value)
                 raise ValueError(f"load: {path} is {got} in the state and {here.shape} {here.dtype} here")
@@ -293,8 +314,9 @@ class Link:
         for path, p in self.namedparams():
             if given[path] is not None:
                 if p.array is None:
-                    p.initialize(given[path].shape)
-                p.array = p.xp.asarray(given[path])
+                    p.settle(given[path])
+                else:
+                    p.array = p.xp.asarray(given[path])
         for path, link, name in self.namedpersistents():
             link._set_persistent(name, given[path])
 

@@ -41,7 +41,7 @@ class Optimizer:
     def __init__(self, learning_rate: float):
         self.learning_rate = learning_rate
         self.t = 0  # updates so far
-        self.target: Link = Link()
+        self.target: Any = None  # the Link
         self._hooks: list[Hook] = []
         self._params: list[Parameter] = []
         self._steps: list[int] = []  # updates so far of each parameter
@@ -61,6 +61,8 @@ class Optimizer:
 
     def update(self, lossfun: Callable[..., Any] | None = None, *args: Any, **named: Any) -> None:
         """One step by the gradients at hand; given lossfun, compute loss and gradients first."""
+        if self.target is None:
+            raise RuntimeError("update: this optimizer has no parameters yet; call setup(link) first")
         if lossfun is not None:
             loss = lossfun(*args, **named)
             self.target.cleargrads()
@@ -92,7 +94,6 @@ class Optimizer:
 
     def _lay(self) -> None:
         """Find the parameters, bring them into flat storage, and bring the state into their present order."""
-        self.target.flatten()
         params = list(self.target.params(include_uninit=False))
         size = sum(p.size for p in params)
         if [id(p) for p in params] != [id(p) for p in self._params]:
@@ -105,7 +106,8 @@ class Optimizer:
                         start = before[id(p)][0]
                         vector[at : at + p.size] = old[start : start + p.size]
             self._steps = [before[id(p)][1] if id(p) in before else 0 for p in params]
-            self._params, self._state = params, state
+            self._params, self._state = params, state  # what is no longer there is let go before laying out
+        self.target.flatten()
         self._tmp = aligned(size, params[0].array) if params else None
         self._whole, self._version = None, _parameter.version
 
@@ -134,12 +136,14 @@ class Optimizer:
     def load(self, state: dict[str, Any]) -> None:
         """Take a `state()` back; load the link first, so that all sizes are known."""
         here = self.state()
-        if list(state["parameters"]) != here["parameters"]:
+        if state.keys() != here.keys():
+            raise ValueError(f"load: an optimizer's state here has {', '.join(here)}; the given one {', '.join(state)}")
+        if list(state["parameters"]) != here["parameters"] or len(state["steps"]) != len(here["steps"]):
             raise ValueError(f"load: the state is of parameters {state['parameters']}, here are {here['parameters']}")
         for slot, vector in zip(self.slots, self._state):
-            given = state.get(slot)
-            if given is None or given.shape != vector.shape or given.dtype != vector.dtype:
-                got = "missing" if given is None else f"{given.shape} {given.dtype}"
+            given = state[slot]
+            if not hasattr(given, "dtype") or given.shape != vector.shape or given.dtype != vector.dtype:
+                got = f"{given.shape} {given.dtype}" if hasattr(given, "dtype") else type(given).__name__
                 raise ValueError(f"load: optimizer state {slot!r} is {got}, expected {vector.shape} {vector.dtype}")
         for slot, vector in zip(self.slots, self._state):
             vector[...] = state[slot]
@@ -227,6 +231,8 @@ class GradientClipping:
     """Scale all gradients so that their common L2 norm is at most `threshold`; `norm` holds the norm before."""
 
     def __init__(self, threshold: float):
+        if not threshold > 0:
+            raise ValueError(f"GradientClipping: the threshold must be above 0, got {threshold}")
         self.threshold = threshold
         self.norm: Any = 0.0
 

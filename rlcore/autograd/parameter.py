@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Iterable
 from typing import Any
@@ -11,11 +12,11 @@ import numpy as np
 from rlcore.autograd.function import Leaf, next_order
 from rlcore.autograd.initializers import as_initializer
 from rlcore.autograd.variable import Variable
-from rlcore.backend import is_array
+from rlcore.backend import is_array, xp_of
 
 
-class Constant(Variable):
-    """A parameter's twin without a gradient: the same array, seen as a constant; what views are made of."""
+class Twin(Variable):
+    """A parameter without its gradient: the same array, seen as a constant; what views are made of."""
 
     __slots__ = ("_parameter",)
 
@@ -27,6 +28,10 @@ class Constant(Variable):
         if parameter is None:
             raise RuntimeError("initialize: the model behind this view is gone")
         parameter.initialize(shape)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Twin:
+        parameter = self._parameter()
+        return Twin(self) if parameter is None else copy.deepcopy(parameter, memo).const
 
 
 class Parameter(Variable):
@@ -44,7 +49,7 @@ class Parameter(Variable):
         self.initializer, self.memory_order = as_initializer(initializer), order
         self.node, self.buffer, self.start = Leaf(self.initializer.dtype), None, 0
         _set_array(self, None)
-        self.const = Constant(self)
+        self.const = Twin(self)
         if shape is not None:
             self.initialize(shape)
 
@@ -73,6 +78,13 @@ class Parameter(Variable):
         self.bind(array, None, None, 0)
         changed()
 
+    def settle(self, values: Any) -> None:
+        """Take shape and values from an array, drawing nothing."""
+        array = self.laid(xp_of(values).empty(self.memory_shape(values.shape), self.node.dtype))
+        array[...] = values
+        self.bind(array, None, None, 0)
+        changed()
+
     def memory_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape with its axes in memory order."""
         return shape if self.memory_order is None else tuple([shape[axis] for axis in self.memory_order])
@@ -98,12 +110,10 @@ class Parameter(Variable):
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         twin = Parameter(self.initializer, order=self.memory_order)
         twin.node.dtype = self.node.dtype
-        if self.array is not None:
-            memory = np.empty if self.xp is np else self.xp.empty
-            array = twin.laid(memory(self.memory_shape(self.shape), self.dtype))
-            array[...] = self.array
-            twin.bind(array, None, None, 0)
         memo[id(self)] = twin
+        if self.array is not None:
+            twin.settle(self.array)
+        changed()  # an optimizer copied along finds its parameters again
         return twin
 
 

@@ -16,7 +16,11 @@ class Buffer:
 
     def __init__(self, data: Any, grad: Any):
         self.data, self.grad = data, grad
-        self.members: weakref.WeakSet[Any] = weakref.WeakSet()  # vertices of the parameters
+        self.members: weakref.WeakValueDictionary[int, Parameter] = weakref.WeakValueDictionary()  # by id
+
+    def beyond(self, ids: set[int]) -> bool:
+        """Whether parameters other than these lie here."""
+        return not ids.issuperset(self.members.keys())
 
 
 class Run:
@@ -57,42 +61,68 @@ def offsets(params: list[Parameter]) -> list[int]:
 
 
 def flatten(params: list[Parameter], persistents: list[Any], flat: Any = None, grad: Any = None) -> None:
-    """Bring params into one buffer, unless they are in one, or another model's buffer holds them."""
-    move = params
-    if flat is None:
-        if not params or (params[0].buffer is not None and len(runs(params)) == 1):
+    """Bring params, and persistent arrays behind them, into one buffer.
+
+    Left alone is what lies in one slice already, and a parameter that lies with those of another model.
+    """
+    ids = {id(p) for p in params}
+    move, whole = params, True
+    if flat is None and grad is None:
+        move = [p for p in params if p.buffer is None or not p.buffer.beyond(ids)]
+        whole = len(move) == len(params)
+        if not whole and all(p.buffer is not None for p in move):
             return
-        mine = {p.node for p in params}
-        move = [p for p in params if p.buffer is None or set(p.buffer.members) <= mine]
-        if len(move) < len(params) and all(p.buffer is not None for p in move):
+    tail = _tail(persistents, params[0].dtype if params else None) if whole else []
+    if flat is None and grad is None and whole and len(runs(params)) == 1 and (not params or params[0].buffer is not None):
+        if not tail or _in_place(params, tail):
             return
-    kind = move[0].dtype
+    if not move and not tail:
+        return
+    like = move[0].array if move else getattr(tail[0][0], "_persistent")[tail[0][1]]
     for p in move:
-        if p.dtype != kind:
-            raise TypeError(f"flatten: a model has one dtype; found {kind} and {p.dtype}")
-    tail = []
-    if len(move) == len(params):
-        tail = [(k, n, k._persistent[n]) for _, k, n in persistents if getattr(k._persistent[n], "dtype", None) == kind]
+        if p.dtype != like.dtype:
+            raise TypeError(f"flatten: a model has one dtype; found {like.dtype} {like.shape} and {p.dtype} {p.shape}")
     size = sum(p.size for p in move)
-    total = size + sum(a.size for _, _, a in tail)
-    data = aligned(total, move[0].array) if flat is None else _given("flat", flat, total, kind)
-    slots = aligned(size, move[0].array) if grad is None else _given("grad", grad, size, kind)
+    total = size + sum(link._persistent[name].size for link, name in tail)
+    data = aligned(total, like) if flat is None else _given("flat", flat, total, like.dtype)
+    slots = aligned(size, like) if grad is None else _given("grad", grad, size, like.dtype)
     buffer, at = Buffer(data, slots), 0
     for p in move:
-        shape = p.memory_shape(p.shape)
-        array = p.laid(data[at : at + p.size].reshape(shape))
+        shape, place = p.memory_shape(p.shape), slice(at, at + p.size)
+        array = p.laid(data[place].reshape(shape))
         array[...] = p.array
         if p.buffer is not None:
-            p.buffer.members.discard(p.node)
-        p.bind(array, p.laid(slots[at : at + p.size].reshape(shape)), buffer, at)
-        buffer.members.add(p.node)
+            p.buffer.members.pop(id(p), None)
+        p.bind(array, p.laid(slots[place].reshape(shape)), buffer, at)
+        buffer.members[id(p)] = p
         at += p.size
-    for link, name, a in tail:
-        place = data[at : at + a.size].reshape(a.shape)
-        place[...] = a
-        link._persistent[name] = place
-        at += a.size
+    for link, name in tail:
+        old = link._persistent[name]
+        link._persistent[name] = data[at : at + old.size].reshape(old.shape)
+        link._persistent[name][...] = old
+        at += old.size
     changed()
+
+
+def _tail(persistents: list[Any], dtype: Any) -> list[tuple[Any, str]]:
+    """Persistent arrays of the model's dtype: (link, name)."""
+    arrays = [(link, name, getattr(link._persistent[name], "dtype", None)) for _, link, name in persistents]
+    dtype = dtype or next((kind for _, _, kind in arrays if kind is not None and kind.kind == "f"), None)
+    return [(link, name) for link, name, kind in arrays if kind is not None and kind == dtype]
+
+
+def _in_place(params: list[Parameter], tail: list[tuple[Any, str]]) -> bool:
+    """Whether the tail lies behind params, in order."""
+    if not params:
+        return False
+    data, at = params[0].buffer.data, params[-1].start + params[-1].size
+    for link, name in tail:
+        array = link._persistent[name]
+        place = data[at : at + array.size]
+        if place.size != array.size or not np.shares_memory(place, array):
+            return False
+        at += array.size
+    return True
 
 
 def _given(name: str, array: Any, size: int, dtype: Any) -> Any:
@@ -106,33 +136,25 @@ def _given(name: str, array: Any, size: int, dtype: Any) -> Any:
 def vector(link: Any, which: str, tail: bool = False) -> Any:
     """A laid-out link's slice of the values or of the gradients, with its persistent arrays behind it if tail."""
     named = list(link.namedparams(include_uninit=False))
-    if not named:
-        return np.empty(0, np.float32)
-    parts = runs([p for _, p in named])
+    params = [p for _, p in named]
+    ends = _tail(list(link.namedpersistents()), params[0].dtype if params else None) if tail else []
+    if not params:
+        return np.concatenate([np.empty(0, np.float32), *[k._persistent[n].ravel() for k, n in ends]])
+    parts = runs(params)
     if len(parts) > 1:
-        longest = max(parts, key=lambda r: r.stop - r.start)
-        path = next(path for i, (path, _) in enumerate(named) if not longest.first <= i < longest.last)
-        raise ValueError(
-            f"flat: {path} is shared with another link and lies with it, so this link is no one slice; use the outer model's"
-        )
+        ids = set(map(id, params))
+        shared = ", ".join(path for path, p in named if p.buffer.beyond(ids))
+        raise ValueError(f"flat: {shared} is shared with another link and lies with it, so this link is no one slice")
     run = parts[0]
-    if not tail:
+    if not ends:
         return getattr(run, which)
-    stop = run.stop
-    for path, owner, name in link.namedpersistents():
-        a = owner._persistent[name]
-        if getattr(a, "dtype", None) == run.buffer.data.dtype:
-            if not np.shares_memory(a, run.buffer.data[stop : stop + a.size]):
-                raise ValueError(f"flat_state: {path} lies with the outer model; use the outer model's flat_state")
-            stop += a.size
-    return run.buffer.data[run.start : stop]
+    if not _in_place(params, ends):
+        raise ValueError("flat_state: a persistent array lies with the outer model; use the outer model's flat_state")
+    return run.buffer.data[run.start : run.stop + sum(k._persistent[n].size for k, n in ends)]
 
 
-def runs_of_two(link: Any, other: Any) -> list[tuple[Any, Any]]:
-    """Pairs of vectors that hold the same parameters of two links of one structure."""
-    link.flatten()
-    other.flatten()
-    params, others = list(link.params(include_uninit=False)), list(other.params(include_uninit=False))
+def pairs(params: list[Parameter], others: list[Parameter]) -> list[tuple[Any, Any]]:
+    """Vectors (arrays, where the layouts differ) that hold the same parameters of two links of one structure."""
     mine, theirs = runs(params), runs(others)
     if len(mine) == len(theirs) == 1 and [p.memory_order for p in params] == [p.memory_order for p in others]:
         return [(mine[0].data, theirs[0].data)]

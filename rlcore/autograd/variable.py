@@ -9,7 +9,8 @@ import numpy as np
 
 import rlcore.autograd.functions.array as _array
 import rlcore.autograd.functions.math as _math
-from rlcore.autograd.function import Leaf, backward, next_order
+from rlcore.autograd.dual import weak
+from rlcore.autograd.function import Leaf, backward, next_order, record
 from rlcore.backend import is_array, xp_of
 
 _new = object.__new__
@@ -38,11 +39,6 @@ def _checked(data: Any) -> Any:
     if isinstance(data, np.generic):
         return np.asarray(data)
     raise TypeError(f"Variable: expected a NumPy or CuPy array, got {type(data).__name__}; wrap it in numpy.asarray()")
-
-
-def _weak(other: Any) -> Any:
-    """NumPy's scalars count as Python's, so that none makes float64 of float32 by accident."""
-    return other.item() if isinstance(other, np.generic) else other
 
 
 def _refuse(what: str, instead: str) -> Callable[..., Any]:
@@ -104,7 +100,7 @@ class Variable:
     @property
     def creator(self) -> Any:
         """The op that made this Variable, None for a leaf or a constant."""
-        return None if self.node is None or isinstance(self.node, Leaf) else self.node
+        return None if self.node is None or self.node.order == 0 else self.node
 
     def item(self) -> Any:
         return self.array.item()
@@ -131,7 +127,7 @@ class Variable:
         g = _checked(g)
         if g.shape != self.shape:
             raise ValueError(f"grad: expected shape {self.shape}, got {g.shape}")
-        self.node.grad = None
+        self.cleargrad()
         if isinstance(self.node, Leaf):
             self.node.add(g, next_order())
         else:
@@ -177,8 +173,11 @@ class Variable:
                 g = self.xp.ones_like(self.array)
         if loss_scale is not None:
             g = g * loss_scale
-        g = handle(g, None) if enable_double_backprop else g
-        backward(self.node, g, create=enable_double_backprop, keep=retain_grad, retain=retain_graph)
+        if enable_double_backprop:
+            with record(True):
+                backward(self.node, handle(g, None), create=True, keep=retain_grad)
+        else:
+            backward(self.node, g, keep=retain_grad, retain=retain_graph)
 
     def unchain_backward(self) -> None:
         """Cut the graph behind this Variable: every vertex before it drops what reaches it (truncated backpropagation)."""
@@ -214,32 +213,32 @@ class Variable:
 
     # arithmetic
     def __add__(self, other: Any) -> Variable:
-        return _math.Add().apply(self, _weak(other))
+        return _math.Add().apply(self, weak(other))
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Variable:
-        return _math.Sub().apply(self, _weak(other))
+        return _math.Sub().apply(self, weak(other))
 
     def __rsub__(self, other: Any) -> Variable:
-        return _math.Sub().apply(_weak(other), self)
+        return _math.Sub().apply(weak(other), self)
 
     def __mul__(self, other: Any) -> Variable:
-        return _math.Mul().apply(self, _weak(other))
+        return _math.Mul().apply(self, weak(other))
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Variable:
-        return _math.Div().apply(self, _weak(other))
+        return _math.Div().apply(self, weak(other))
 
     def __rtruediv__(self, other: Any) -> Variable:
-        return _math.Div().apply(_weak(other), self)
+        return _math.Div().apply(weak(other), self)
 
     def __pow__(self, other: Any) -> Variable:
-        return _math.Pow().apply(self, _weak(other))
+        return _math.Pow().apply(self, weak(other))
 
     def __rpow__(self, other: Any) -> Variable:
-        return _math.Pow().apply(_weak(other), self)
+        return _math.Pow().apply(weak(other), self)
 
     def __matmul__(self, other: Any) -> Variable:
         return _math.Matmul().apply(self, other)
@@ -261,7 +260,7 @@ class Variable:
             raise TypeError(
                 f"numpy.{ufunc.__name__} of a Variable is not an op; use a function of rlcore's F, or .array"
             )
-        return op().apply(*[_weak(x) for x in inputs])
+        return op().apply(*[weak(x) for x in inputs])
 
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse("comparing", "compare its .array")  # type: ignore
     __bool__ = _refuse("the truth of", "test its .array")

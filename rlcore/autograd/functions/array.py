@@ -37,6 +37,8 @@ def flatten(x):
 
 def expand_dims(x, axis):
     """x with an axis of length 1 put in at `axis`."""
+    if not -x.ndim - 1 <= axis <= x.ndim:
+        raise ValueError(f"expand_dims: axis {axis} is out of range for x of shape {tuple(x.shape)}")
     shape = list(x.shape)
     shape.insert(axis if axis >= 0 else axis + x.ndim + 1, 1)
     return Reshape(tuple(shape)).apply(x)
@@ -45,8 +47,10 @@ def expand_dims(x, axis):
 def squeeze(x, axis=None):
     """x without the axes of length 1, or without those named."""
     axes = range(x.ndim) if axis is None else [a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,))]
-    for a in axes:
-        if axis is not None and x.shape[a] != 1:
+    for a in () if axis is None else axis if isinstance(axis, tuple) else (axis,):
+        if not -x.ndim <= a < x.ndim:
+            raise ValueError(f"squeeze: axis {a} is out of range for x of shape {tuple(x.shape)}")
+        if x.shape[a] != 1:
             raise ValueError(f"squeeze: axis {a} of shape {tuple(x.shape)} has length {x.shape[a]}, expected 1")
     return Reshape(tuple([n for a, n in enumerate(x.shape) if a not in axes or n != 1])).apply(x)
 
@@ -72,6 +76,8 @@ class BroadcastTo(Function):
         self.to = shape
 
     def forward(self, x):
+        if len(self.to) < x.ndim:
+            raise ValueError(f"x of shape {x.shape} cannot be broadcast to {self.to}, which has fewer axes")
         self.shape = x.shape
         return _broadcast(x, self.to)
 
@@ -89,6 +95,8 @@ class SumTo(Function):
         self.to = shape
 
     def forward(self, x):
+        if np.broadcast_shapes(x.shape, self.to) != x.shape:
+            raise ValueError(f"{self.to} cannot be broadcast to x's shape {x.shape}")
         self.shape = x.shape
         return _sum_to(x, self.to)
 
@@ -114,11 +122,15 @@ class Cast(Function):
 
 
 def cast(x, typ):
-    """x converted to another dtype."""
+    """x converted to another dtype; integers have no gradient."""
+    if np.dtype(typ).kind != "f":
+        x = raw(x)
     return Cast(typ).apply(x)
 
 
 class GetItem(Function):
+    saves = "index"
+
     def __init__(self, index: Any):
         self.index = index
 
@@ -126,8 +138,8 @@ class GetItem(Function):
         self.shape = x.shape
         return x[self.index]
 
-    def backward(self, gy):
-        return scatter(gy, self.index, self.shape)
+    def backward(self, gy, index):
+        return scatter(gy, index, self.shape)
 
 
 def get_item(x, slices):
@@ -138,14 +150,16 @@ def get_item(x, slices):
 class Scatter(Function):
     """The derivative of GetItem."""
 
+    saves = "index"
+
     def __init__(self, index: Any, shape: tuple[int, ...]):
         self.index, self.shape = index, shape
 
     def forward(self, g):
         return scatter(g, self.index, self.shape)
 
-    def backward(self, gy):
-        return gy[self.index]
+    def backward(self, gy, index):
+        return gy[index]
 
 
 class SelectItem(Function):
@@ -256,6 +270,8 @@ class SplitAxis(Function):
 
 def split_axis(x, indices_or_sections, axis, force_tuple=True):
     """x cut along axis: a tuple of parts, at the indices given or into so many equal ones."""
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"split_axis: axis {axis} is out of range for x of shape {tuple(x.shape)}")
     n = x.shape[axis]
     if isinstance(indices_or_sections, int):
         k = indices_or_sections
@@ -264,5 +280,7 @@ def split_axis(x, indices_or_sections, axis, force_tuple=True):
         at = [n // k * i for i in range(1, k)]
     else:
         at = [int(i) for i in indices_or_sections]
+        if sorted(at) != at or not all(0 <= i <= n for i in at):
+            raise ValueError(f"split_axis: indices must rise from 0 to {n}, the length of axis {axis}; got {at}")
     parts = SplitAxis(at, axis).apply(x)
     return parts if force_tuple or len(parts) > 1 else parts[0]

@@ -17,12 +17,21 @@ class Linear(Function):
             raise TypeError(f"x is {x.dtype} and W is {W.dtype}; cast x with x.astype({W.dtype.name!r})")
         y = x.dot(W.T)  # half a microsecond less than @ on small matrices
         if b is not None:
+            if b.dtype is not W.dtype or b.shape != W.shape[:1]:
+                _check_bias(b, W)
             y += b
         return y
 
     def backward(self, gy, x, W):
         ex, eW, eb = self.edges
         return ex and gy.dot(W), eW and product(x, gy, eW), eb and column_sum(gy, eb)
+
+
+def _check_bias(b: Any, W: Any) -> None:
+    if b.shape != W.shape[:1]:
+        raise ValueError(f"b must have shape {W.shape[:1]}, one for each row of W, got {b.shape}")
+    if b.dtype != W.dtype:
+        raise TypeError(f"b is {b.dtype} and W is {W.dtype}; they must have one dtype")
 
 
 def linear(x, W, b=None, n_batch_axes=1):

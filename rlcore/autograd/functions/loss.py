@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rlcore.autograd.dual import broadcast_to
+from rlcore.autograd.dual import broadcast_to, weak
 from rlcore.autograd.function import Function
 from rlcore.autograd.functions.math import sum
 
@@ -46,7 +46,7 @@ class MeanSquaredError(Function):
     def backward(self, gy, x0, x1):
         e0, e1 = self.edges
         d = x0 - x1
-        g = d * broadcast_to(gy * (2 / d.size), d.shape)
+        g = d * broadcast_to(gy * (2 / (d.size or 1)), d.shape)
         return e0 and g, e1 and -g
 
 
@@ -82,7 +82,7 @@ class MeanHuberLoss(HuberLoss):
 
     def backward(self, gy, x, t):
         d = x - t
-        return super().backward(broadcast_to(gy * (1 / d.size), d.shape), x, t)
+        return super().backward(broadcast_to(gy * (1 / (d.size or 1)), d.shape), x, t)
 
 
 def huber_loss(x, t, delta, reduce="sum_along_second_axis"):
@@ -91,8 +91,8 @@ def huber_loss(x, t, delta, reduce="sum_along_second_axis"):
     reduce: "sum_along_second_axis" gives (N,), "no" keeps the shape, "mean" gives the mean over all elements.
     """
     if reduce == "mean":
-        return MeanHuberLoss(delta).apply(x, t)
+        return MeanHuberLoss(weak(delta)).apply(x, t)
     if reduce not in ("no", "sum_along_second_axis"):
         raise ValueError(f"huber_loss: reduce must be 'sum_along_second_axis', 'mean' or 'no', got {reduce!r}")
-    y = HuberLoss(delta).apply(x, t)
+    y = HuberLoss(weak(delta)).apply(x, t)
     return y if reduce == "no" else sum(y, axis=1)

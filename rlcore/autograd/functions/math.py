@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd.dual import broadcast_to, raw, sum_to
+from rlcore.autograd.dual import broadcast_to, raw, sum_to, weak
 from rlcore.autograd.function import Function
 from rlcore.backend import xp_of
 
@@ -79,7 +79,8 @@ class Pow(Function):
 
     def backward(self, gy, x0, x1):
         e0, e1 = self.edges
-        return e0 and sum_to(gy * x1 * x0 ** (x1 - 1), x0.shape), e1 and sum_to(gy * x0**x1 * _log(x0), x1.shape)
+        less = x1 - 1 + 2 * (raw(x1) == 0)  # x ** 0 has the derivative 0, at 0 too
+        return e0 and sum_to(gy * x1 * x0**less, x0.shape), e1 and sum_to(gy * x0**x1 * _log(x0), x1.shape)
 
 
 def _log(x: Any) -> Any:
@@ -184,7 +185,7 @@ class Maximum(Function):
 
 def maximum(x1, x2):
     """The larger of two, elementwise; where they are equal the gradient goes to x1."""
-    return Maximum().apply(x1, x2)
+    return Maximum().apply(weak(x1), weak(x2))
 
 
 class Minimum(Maximum):
@@ -196,7 +197,7 @@ class Minimum(Maximum):
 
 def minimum(x1, x2):
     """The smaller of two, elementwise; where they are equal the gradient goes to x1."""
-    return Minimum().apply(x1, x2)
+    return Minimum().apply(weak(x1), weak(x2))
 
 
 class Clip(Function):
@@ -215,7 +216,7 @@ class Clip(Function):
 
 def clip(x, x_min, x_max):
     """x limited to [x_min, x_max]; the gradient passes on both closed bounds."""
-    return Clip(x_min, x_max).apply(x)
+    return Clip(weak(x_min), weak(x_max)).apply(x)
 
 
 def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
@@ -258,9 +259,9 @@ class Average(Function):
 
     def forward(self, x):
         self.shape = x.shape
-        y = x.sum(axis=self.axis, keepdims=self.keepdims)
+        y = x.mean(axis=self.axis, keepdims=self.keepdims)
         self.n = x.size // (y.size or 1)
-        return y / self.n if self.n else y * np.nan
+        return y
 
     def backward(self, gy):
         if self.axis is not None and not self.keepdims:
@@ -382,7 +383,7 @@ def _tanh() -> Function:
 
 
 UFUNCS: dict[Any, Any] = {  # what NumPy's functions are on a Variable
-    np.add: Add, np.subtract: Sub, np.multiply: Mul, np.true_divide: Div, np.power: Pow, np.float_power: Pow,
+    np.add: Add, np.subtract: Sub, np.multiply: Mul, np.true_divide: Div, np.power: Pow,
     np.negative: Neg, np.absolute: Absolute, np.square: Square, np.sqrt: Sqrt, np.exp: Exp, np.log: Log,
     np.maximum: Maximum, np.minimum: Minimum, np.matmul: Matmul, np.tanh: _tanh,
 }  # fmt: skip
