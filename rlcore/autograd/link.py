@@ -158,7 +158,7 @@ class Link:
 
         What already lies in one slice is left alone, and so is a parameter that another model holds in its own array.
         """
-        storage.flatten(list(self.params(include_uninit=False)), list(self.namedpersistents()), flat, grad)
+        storage.flatten(self, flat, grad)
         return self
 
     @property
@@ -232,6 +232,7 @@ class Link:
 
     def copyparams(self, link: Link) -> None:
         """Take the values of another link of the same structure, persistent values included."""
+        self._match(link, settle=True)
         for a, b in self._paired(link):
             a[...] = b
         self._touch()
@@ -260,7 +261,7 @@ class Link:
             self.__dict__["_pair_cache"] = cached
         return cached[1]
 
-    def _match(self, link: Link) -> None:
+    def _match(self, link: Link, settle: bool = False) -> None:
         """ValueError unless the other link has the same parameters; sizes that it knows are settled here."""
         mine, other = dict(self.namedparams()), dict(link.namedparams())
         if list(mine) != list(other):
@@ -268,9 +269,11 @@ class Link:
             raise ValueError(f"copyparams: the two links differ in {odd[0]}")
         for path, p in mine.items():
             there = other[path].array
-            if p.array is not None and (there is None or p.shape != there.shape):
-                got = "unknown" if there is None else there.shape
-                raise ValueError(f"copyparams: {path} has shape {p.shape} here, {got} there")
+            if p.array is None and settle:
+                continue
+            if (p.array is None) != (there is None) or (p.array is not None and p.shape != there.shape):
+                here, got = (None if a is None else a.shape for a in (p.array, there))
+                raise ValueError(f"copyparams: {path} has shape {here} here and {got} there (None: not known yet)")
         for path, p in mine.items():
             if p.array is None and other[path].array is not None:
                 p.settle(other[path].array)

@@ -136,9 +136,13 @@ class Optimizer:
     def load(self, state: dict[str, Any]) -> None:
         """Take a `state()` back; load the link first, so that all sizes are known."""
         here = self.state()
-        if state.keys() != here.keys():
-            raise ValueError(f"load: an optimizer's state here has {', '.join(here)}; the given one {', '.join(state)}")
-        if list(state["parameters"]) != here["parameters"] or len(state["steps"]) != len(here["steps"]):
+        for name in [*here, *state]:
+            if name not in state or name not in here:
+                where = "missing from the state" if name not in state else "not a part of this optimizer's state"
+                raise ValueError(f"load: {name!r} is {where}")
+        if len(state["steps"]) != len(here["steps"]):
+            raise ValueError(f"load: 'steps' has {len(state['steps'])} entries, expected {len(here['steps'])}")
+        if list(state["parameters"]) != here["parameters"]:
             raise ValueError(f"load: the state is of parameters {state['parameters']}, here are {here['parameters']}")
         for slot, vector in zip(self.slots, self._state):
             given = state[slot]
@@ -232,7 +236,7 @@ class GradientClipping:
 
     def __init__(self, threshold: float):
         if not threshold > 0:
-            raise ValueError(f"GradientClipping: the threshold must be above 0, got {threshold}")
+            raise ValueError(f"GradientClipping: threshold must be above 0, got {threshold}")
         self.threshold = threshold
         self.norm: Any = 0.0
 

@@ -73,6 +73,9 @@ class Parameter(Variable):
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         if self.array is not None:
             raise ValueError(f"initialize: this parameter has shape {self.shape} already")
+        given = getattr(getattr(self.initializer, "fill_value", None), "shape", ())
+        if given not in ((), shape):
+            raise ValueError(f"initialize: the initial array has shape {given}, the parameter {shape}")
         array = self.laid(np.empty(self.memory_shape(shape), self.node.dtype))
         self.initializer(array)
         self.bind(array, None, None, 0)

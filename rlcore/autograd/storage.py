@@ -12,15 +12,15 @@ from rlcore.backend import aligned, xp_of
 
 
 class Buffer:
-    """One vector of values and one of gradients, and who lies in them."""
+    """One vector of values and one of gradients, and the link that was laid out in them."""
 
-    def __init__(self, data: Any, grad: Any):
-        self.data, self.grad = data, grad
-        self.members: weakref.WeakValueDictionary[int, Parameter] = weakref.WeakValueDictionary()  # by id
+    def __init__(self, data: Any, grad: Any, owner: Any):
+        self.data, self.grad, self.owner = data, grad, weakref.ref(owner)
 
     def beyond(self, ids: set[int]) -> bool:
-        """Whether parameters other than these lie here."""
-        return not ids.issuperset(self.members.keys())
+        """Whether the owner has other parameters here than these."""
+        owner = self.owner()
+        return owner is not None and any(p.buffer is self and id(p) not in ids for p in owner.params())
 
 
 class Run:
@@ -60,64 +60,59 @@ def offsets(params: list[Parameter]) -> list[int]:
     return out
 
 
-def flatten(params: list[Parameter], persistents: list[Any], flat: Any = None, grad: Any = None) -> None:
-    """Bring params, and persistent arrays behind them, into one buffer.
+def flatten(link: Any, flat: Any = None, grad: Any = None) -> None:
+    """Bring a link's parameters, and persistent arrays behind them, into one buffer.
 
     Left alone is what lies in one slice already, and a parameter that lies with those of another model.
     """
-    ids = {id(p) for p in params}
-    move, whole = params, True
-    if flat is None and grad is None:
-        move = [p for p in params if p.buffer is None or not p.buffer.beyond(ids)]
-        whole = len(move) == len(params)
-        if not whole and all(p.buffer is not None for p in move):
-            return
-    tail = _tail(persistents, params[0].dtype if params else None) if whole else []
-    if flat is None and grad is None and whole and len(runs(params)) == 1 and (not params or params[0].buffer is not None):
-        if not tail or _in_place(params, tail):
+    named = list(link.namedparams(include_uninit=False))
+    params, given = [p for _, p in named], flat is not None or grad is not None
+    ids = set(map(id, params))
+    move = [p for p in params if given or p.buffer is None or not p.buffer.beyond(ids)]
+    tail = _tail(link, params) if len(move) == len(params) else []
+    if not given:
+        laid = all(p.buffer is not None for p in move)
+        if laid and (len(move) < len(params) or (len(runs(params)) <= 1 and (not tail or _in_place(params, tail)))):
             return
     if not move and not tail:
         return
-    like = move[0].array if move else getattr(tail[0][0], "_persistent")[tail[0][1]]
-    for p in move:
+    like = move[0].array if move else tail[0][1]._persistent[tail[0][2]]
+    for path, p in named:
         if p.dtype != like.dtype:
-            raise TypeError(f"flatten: a model has one dtype; found {like.dtype} {like.shape} and {p.dtype} {p.shape}")
+            raise TypeError(f"flatten: a model has one dtype; {path} is {p.dtype}, others are {like.dtype}")
     size = sum(p.size for p in move)
-    total = size + sum(link._persistent[name].size for link, name in tail)
+    total = size + sum(k._persistent[name].size for _, k, name in tail)
     data = aligned(total, like) if flat is None else _given("flat", flat, total, like.dtype)
     slots = aligned(size, like) if grad is None else _given("grad", grad, size, like.dtype)
-    buffer, at = Buffer(data, slots), 0
+    buffer, at = Buffer(data, slots, link), 0
     for p in move:
         shape, place = p.memory_shape(p.shape), slice(at, at + p.size)
         array = p.laid(data[place].reshape(shape))
         array[...] = p.array
-        if p.buffer is not None:
-            p.buffer.members.pop(id(p), None)
         p.bind(array, p.laid(slots[place].reshape(shape)), buffer, at)
-        buffer.members[id(p)] = p
         at += p.size
-    for link, name in tail:
-        old = link._persistent[name]
-        link._persistent[name] = data[at : at + old.size].reshape(old.shape)
-        link._persistent[name][...] = old
+    for _, k, name in tail:
+        old = k._persistent[name]
+        k._persistent[name] = data[at : at + old.size].reshape(old.shape)
+        k._persistent[name][...] = old
         at += old.size
     changed()
 
 
-def _tail(persistents: list[Any], dtype: Any) -> list[tuple[Any, str]]:
-    """Persistent arrays of the model's dtype: (link, name)."""
-    arrays = [(link, name, getattr(link._persistent[name], "dtype", None)) for _, link, name in persistents]
-    dtype = dtype or next((kind for _, _, kind in arrays if kind is not None and kind.kind == "f"), None)
-    return [(link, name) for link, name, kind in arrays if kind is not None and kind == dtype]
+def _tail(link: Any, params: list[Parameter]) -> list[tuple[str, Any, str]]:
+    """Persistent arrays of the model's dtype: (path, link, name)."""
+    arrays = [(*item, getattr(item[1]._persistent[item[2]], "dtype", np.dtype(object))) for item in link.namedpersistents()]
+    dtype = params[0].dtype if params else next((kind for *_, kind in arrays if kind.kind == "f"), None)
+    return [(path, k, name) for path, k, name, kind in arrays if kind == dtype]
 
 
-def _in_place(params: list[Parameter], tail: list[tuple[Any, str]]) -> bool:
+def _in_place(params: list[Parameter], tail: list[tuple[str, Any, str]]) -> bool:
     """Whether the tail lies behind params, in order."""
-    if not params:
+    if not params or params[0].buffer is None:
         return False
     data, at = params[0].buffer.data, params[-1].start + params[-1].size
-    for link, name in tail:
-        array = link._persistent[name]
+    for _, k, name in tail:
+        array = k._persistent[name]
         place = data[at : at + array.size]
         if place.size != array.size or not np.shares_memory(place, array):
             return False
@@ -137,20 +132,28 @@ def vector(link: Any, which: str, tail: bool = False) -> Any:
     """A laid-out link's slice of the values or of the gradients, with its persistent arrays behind it if tail."""
     named = list(link.namedparams(include_uninit=False))
     params = [p for _, p in named]
-    ends = _tail(list(link.namedpersistents()), params[0].dtype if params else None) if tail else []
+    ends = _tail(link, params) if tail else []
     if not params:
-        return np.concatenate([np.empty(0, np.float32), *[k._persistent[n].ravel() for k, n in ends]])
+        return np.concatenate([np.empty(0, np.float32), *[k._persistent[name].ravel() for _, k, name in ends]])
     parts = runs(params)
     if len(parts) > 1:
-        ids = set(map(id, params))
-        shared = ", ".join(path for path, p in named if p.buffer.beyond(ids))
-        raise ValueError(f"flat: {shared} is shared with another link and lies with it, so this link is no one slice")
+        raise ValueError(f"flat: {_shared(named, parts)} is shared with another link and lies with it; use the outer model's")
     run = parts[0]
     if not ends:
         return getattr(run, which)
     if not _in_place(params, ends):
-        raise ValueError("flat_state: a persistent array lies with the outer model; use the outer model's flat_state")
-    return run.buffer.data[run.start : run.stop + sum(k._persistent[n].size for k, n in ends)]
+        raise ValueError(f"flat_state: {ends[0][0]} lies with the outer model; use the outer model's flat_state")
+    return run.buffer.data[run.start : run.stop + sum(k._persistent[name].size for _, k, name in ends)]
+
+
+def _shared(named: list[tuple[str, Parameter]], parts: list[Run]) -> str:
+    """The parameters that lie with another link's; if all do, those that lie apart from the most."""
+    ids = {id(p) for _, p in named}
+    paths = [path for path, p in named if p.buffer.beyond(ids)]
+    if len(paths) == len(named):
+        longest = max(parts, key=lambda r: r.last - r.first)
+        paths = [path for i, path in enumerate(paths) if not longest.first <= i < longest.last]
+    return ", ".join(paths)
 
 
 def pairs(params: list[Parameter], others: list[Parameter]) -> list[tuple[Any, Any]]:

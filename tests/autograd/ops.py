@@ -259,7 +259,6 @@ OPS = [
     ),
     Op("numpy.divide", lambda x: np.divide(np.ones(4, x.dtype), x), lambda x: x**-1.0, [A34]),
     Op("numpy.power", np.power, lambda x, y: np.exp(y * np.log(x)), [A34, V4], positive=True, scalar=True),
-    Op("numpy.float_power", np.float_power, lambda x, y: np.exp(y * np.log(x)), [A34, V4], positive=True, scalar=True),
     Op("numpy.negative", np.negative, lambda x: 0 - x, [A34], scalar=True),
     Op("numpy.absolute", np.absolute, lambda x: x * np.sign(x), [A34], scalar=True),
     Op("numpy.square", np.square, lambda x: x * x, [A34], scalar=True),

@@ -198,7 +198,8 @@ def test_zero_size(op):
 @pytest.mark.parametrize("f", [F.average, F.mean, lambda x: x.mean()])
 def test_a_mean_over_nothing_is_nan(f):
     x = Variable(np.zeros((0, 2)))
-    y = f(x)
+    with pytest.warns(RuntimeWarning, match="Mean of empty slice"):
+        y = f(x)
     assert np.isnan(y.array)
     y.backward()
     assert x.grad.shape == (0, 2)
@@ -412,14 +413,9 @@ def test_bad_input(call, error, match):
 
 
 @pytest.mark.parametrize("indices", [[-1], [2, 9], [3, 1]])
-def test_parts_at_odd_indices_have_right_gradients(indices):
-    x = np.arange(10.0).reshape(2, 5)
-    parts = np.split(x, indices, 1)
-    for k, part in enumerate(parts):
-        v = Variable(x)
-        F.sum(F.split_axis(v, indices, 1)[k] * 2).backward()
-        assert v.grad.shape == x.shape
-        np.testing.assert_array_equal(v.grad, 2 * np.isin(x, part))
+def test_odd_indices_are_refused(indices):
+    with pytest.raises(ValueError, match="split_axis: indices must rise from 0 to 5"):
+        F.split_axis(np.arange(10.0).reshape(2, 5), indices, 1)
 
 
 # dtypes
@@ -712,8 +708,9 @@ def test_each_of_several_outputs_is_an_array():
     np.testing.assert_allclose(x.grad, 3 * np.exp(1.5), rtol=1e-14)
 
 
-def test_an_op_may_save_any_number_of_inputs():
-    first_and_second(lambda x, y: Norm().apply(x, y), X, X.T)
+def test_inputs_without_names_cannot_be_saved():
+    with pytest.raises(TypeError, match="Norm: .*xs"):
+        Norm().apply(X, X.T)
 
 
 def test_no_composite_is_said():

@@ -36,6 +36,6 @@ class Linear(Link):
     def forward(self, x: Any, n_batch_axes: int = 1) -> Any:
         if self.W.array is None:
             if x.ndim <= n_batch_axes:
-                raise ValueError(f"Linear: x of shape {tuple(x.shape)} has no axis beside the first {n_batch_axes}")
+                raise ValueError(f"linear: x of shape {tuple(x.shape)} has no axis beside the first {n_batch_axes}")
             self.W.initialize((self.out_size, math.prod(x.shape[n_batch_axes:])))
         return linear(x, self.W, self.b, n_batch_axes)
