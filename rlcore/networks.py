@@ -11,15 +11,11 @@ import numpy as np
 from rlcore.autograd import Link, Sequential, as_array
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
-from rlcore.autograd.initializers import LeCunUniform
+from rlcore.autograd.initializers import LeCunUniform, Uniform
 
 
 def mlp(
-    in_size: int | None,
-    hidden: Sequence[int],
-    out_size: int,
-    rng: np.random.Generator | None = None,
-    activation: Any = F.relu,
+    in_size: int, hidden: Sequence[int], out_size: int, rng: np.random.Generator, activation: Any = F.relu
 ) -> Sequential:
     """A multi-layer perceptron: x (N, in_size) to (N, out_size), `activation` between the layers.
 
@@ -28,9 +24,7 @@ def mlp(
     layers: list[Any] = []
     for size in (*hidden, out_size):
         weight = LeCunUniform(scale=1 / math.sqrt(3), rng=rng)
-        bias = (
-            None if in_size is None else weight.generator.uniform(-1, 1, size).astype(np.float32) / math.sqrt(in_size)
-        )
+        bias = Uniform(scale=1 / math.sqrt(in_size), rng=rng)
         layers += [L.Linear(in_size, size, initialW=weight, initial_bias=bias), activation]
         in_size = size
     return Sequential(*layers[:-1])

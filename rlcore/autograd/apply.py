@@ -47,6 +47,8 @@ def written_out(cls: type[Function]) -> Any:
         "generic": np.generic, "asarray": np.asarray, "ndarray": np.ndarray, "explained": explained, "names": names,
     }  # fmt: skip
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        if set(names) & set(saves):
+            raise TypeError(f"{cls.__name__}: inputs taken as *{names[0]} have no names and cannot be saved")
         head, unpack, call, anything, edges = "*xs", _UNPACK_MANY, "*xs", "any(e is not None for e in es)", "es"
         listed = "xs"
     else:

@@ -24,6 +24,14 @@ def weak(x: Any) -> Any:
     return x.item() if isinstance(x, np.generic) else x
 
 
+def zero_like(x: Any) -> Any:
+    """Zero to compare x with: for NumPy's float32 an array, 0.3 us less in an operation than a Python number."""
+    return _ZERO if x.dtype is _ZERO.dtype and isinstance(x, np.ndarray) else 0
+
+
+_ZERO = np.zeros((), np.float32)
+
+
 def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
     """x summed over the axes along which `shape` was broadcast to x's shape."""
     if x.shape == shape:

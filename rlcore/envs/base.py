@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from operator import index
 from typing import Any, Literal
+
+import numpy as np
 
 from rlcore.stream import Step
 
@@ -15,10 +18,26 @@ def episode_seed(seed: int, number: int) -> int:
 
     Episode k of stream i has number i + n_envs * k. The mixing is that of SplitMix64 (Steele et al. 2014).
     """
+    seed, number = index(seed), index(number)  # a NumPy integer would overflow
     z = (seed * 0x9E3779B97F4A7C15 + (number + 1) * 0xD1342543DE82EF95) & _MASK
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
     return (z ^ (z >> 31)) >> 33
+
+
+def refuse_others(state: dict[str, Any], made: dict[str, Any]) -> None:
+    """ValueError unless a state is of an environment made as this one is."""
+    for name, here in made.items():
+        if state.get(name) != here:
+            raise ValueError(
+                f"load: the state is of an environment with {name} {state.get(name)!r}, here it is {here!r}"
+            )
+
+
+def no_transition(obs: Any, n: int) -> Step:
+    """A Step whose n rows are no transitions."""
+    no = np.zeros(n, bool)
+    return Step(obs, np.zeros(n, np.float32), no, no, obs, no, {})
 
 
 class VectorEnv(ABC):
@@ -44,7 +63,11 @@ class VectorEnv(ABC):
 
     @abstractmethod
     def load(self, state: dict[str, Any]) -> Any:
-        """Take a `state()` back; gives obs."""
+        """Take a `state()` back; gives obs.
+
+        With resumable "no" the running episodes are lost: obs is still their last one, and the next step, whose rows
+        are no transitions, begins new ones.
+        """
 
     def close(self) -> None:
         """Free what the environments hold."""

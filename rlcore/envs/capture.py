@@ -1,9 +1,10 @@
-"""An environment's own state, read from the plain attributes of its wrappers, and a probe of whether that is all of it."""
+"""An environment's own state, read from the plain attributes of its wrappers, and a probe of whether that is all."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,11 @@ import numpy as np
 from rlcore.rng import generator, restore, state_of
 
 STEPS = 20  # of the probe, before the capture and after it
-PLAIN = (bool, int, float, str, type(None))
+PLAIN = (bool, int, float, str, type(None))  # and no subclass: what comes back from JSON is one of these
 
 
 def capture(env: Any) -> dict[str, Any]:
-    """The plain attributes of each level of a wrapper chain: numbers, text, arrays, generators and collections of them."""
+    """The plain attributes of each level of a wrapper chain: numbers, text, arrays, generators, collections of them."""
     return {str(k): _members(level) for k, level in enumerate(_levels(env))}
 
 
@@ -23,22 +24,25 @@ def load_captured(env: Any, state: dict[str, Any]) -> None:
     """Put a `capture` back into an environment made and reset the same way."""
     for k, level in enumerate(_levels(env)):
         for name, value in state[str(k)].items():
-            setattr_plain(level, name, _decoded(value, vars(level).get(name)))
+            vars(level)[name] = _decoded(value, vars(level).get(name))
 
 
 def probe(make: Callable[[], Any]) -> bool:
     """Whether a captured state, put into a fresh environment, gives the same next steps bit for bit."""
     here, there = make(), make()
+    if here.unwrapped is there.unwrapped:  # then it is the one in use, and no second can be had
+        return False
     try:
-        here.action_space.seed(0)
+        actions = deepcopy(here.action_space)  # the space itself may be shared with who uses the environment
+        actions.seed(0)
         here.reset(seed=1)
         for _ in range(STEPS):
-            if _over(here.step(here.action_space.sample())):
+            if _over(here.step(actions.sample())):
                 here.reset(seed=2)
         there.reset(seed=3)
         load_captured(there, capture(here))
         for _ in range(STEPS):
-            action = here.action_space.sample()
+            action = actions.sample()
             a, b = here.step(action), there.step(action)
             if not _same(a[:4], b[:4]):
                 return False
@@ -50,10 +54,6 @@ def probe(make: Callable[[], Any]) -> bool:
     finally:
         here.close()
         there.close()
-
-
-def setattr_plain(level: Any, name: str, value: Any) -> None:
-    vars(level)[name] = value
 
 
 def _levels(env: Any) -> list[Any]:
@@ -74,19 +74,19 @@ def _members(level: Any) -> dict[str, Any]:
 
 def _encoded(value: Any) -> dict[str, Any] | None:
     """A plain value as a dict of arrays and JSON scalars with its kind; None for anything else."""
-    if isinstance(value, PLAIN):
+    if type(value) in PLAIN:
         return {"kind": "value", "value": value}
-    if isinstance(value, np.ndarray):
-        return None if value.dtype.hasobject else {"kind": "array", "value": value}
-    if isinstance(value, np.generic):
-        return {"kind": "scalar", "value": np.asarray(value)}
+    if type(value) is np.ndarray or isinstance(value, np.generic):
+        kind = "array" if type(value) is np.ndarray else "scalar"  # a np.float64 promotes as no float does
+        array = np.asarray(value)
+        return {"kind": kind, "value": array} if array.dtype.kind in "biuf" and array.itemsize <= 8 else None
     if isinstance(value, np.random.Generator):
         return {"kind": "generator", "value": state_of(value)}
-    if isinstance(value, (list, tuple, deque)) and type(value) in (list, tuple, deque):
+    if type(value) in (list, tuple, deque):
         items = {str(i): _encoded(item) for i, item in enumerate(value)}
         length = getattr(value, "maxlen", None)
         return None if None in items.values() else {"kind": type(value).__name__, "items": items, "maxlen": length}
-    if type(value) is dict and all(isinstance(k, str) and "/" not in k for k in value):
+    if type(value) is dict and all(type(k) is str and "/" not in k and k[:1] != "$" for k in value):
         items = {k: _encoded(item) for k, item in value.items()}
         return None if None in items.values() else {"kind": "dict", "items": items}
     return None
@@ -97,9 +97,9 @@ def _decoded(state: dict[str, Any], here: Any) -> Any:
     if kind == "value":
         return state["value"]
     if kind == "array":
-        return np.array(state["value"])
+        return np.array(state["value"], order="C")  # as it comes from a file, so that the probe sees the same
     if kind == "scalar":
-        return state["value"][()]
+        return np.asarray(state["value"])[()]
     if kind == "generator":
         if not isinstance(here, np.random.Generator):
             here = generator(0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from rlcore.envs.base import VectorEnv, episode_seed
-from rlcore.envs.vector import empty_batch
+from rlcore.envs.base import VectorEnv, episode_seed, no_transition, refuse_others
+from rlcore.envs.batch import empty_batch, finite, infinite_row, put
 from rlcore.stream import Step
 from rlcore.tree import map_
 
@@ -16,8 +17,8 @@ from rlcore.tree import map_
 class ForeignEnv(VectorEnv):
     """Wraps a gymnasium.vector.VectorEnv, which must say its `autoreset_mode` in its metadata.
 
-    DISABLED resets ended streams at once, SAME_STEP has its true successors in info, and the row that NEXT_STEP spends on
-    a reset comes with valid=False. It cannot be resumed exactly: running episodes are dropped.
+    DISABLED resets ended streams at once, SAME_STEP has its true successors in info, and the row that NEXT_STEP spends
+    on a reset comes with valid=False. It cannot be resumed exactly: running episodes are dropped.
     """
 
     resumable = "no"
@@ -29,62 +30,110 @@ class ForeignEnv(VectorEnv):
         except ValueError:
             known = ", ".join(m.name for m in AutoresetMode)
             raise ValueError(
-                f"{type(vector_env).__name__}: metadata['autoreset_mode'] is {mode!r}, so it is not known which rows are "
-                f"transitions; set it to one of gymnasium.vector.AutoresetMode's {known}"
+                f"{type(vector_env).__name__}: metadata['autoreset_mode'] is {mode!r}, so it is not known which rows "
+                f"are transitions; set it to one of gymnasium.vector.AutoresetMode's {known}"
             ) from None
-        self.env, self.seed, self.n_envs = vector_env, seed, vector_env.num_envs
+        self.env, self.seed, self.n_envs = vector_env, index(seed), vector_env.num_envs
         self.observation_space = vector_env.single_observation_space
         self.action_space = vector_env.single_action_space
         self.obs: Any = None
         self._ended = np.zeros(self.n_envs, bool)  # by the last step, and not yet reset
-        self._episodes = np.arange(self.n_envs)  # numbers of the running ones
+        self._numbers = np.arange(self.n_envs)  # of the running episodes
         self._returns, self._lengths = np.zeros(self.n_envs), np.zeros(self.n_envs, np.int64)
+        self._lost = False  # the running episodes could not be had back: the next step begins new ones
 
     def reset(self) -> Any:
-        self._ended = np.zeros(self.n_envs, bool)
-        self._episodes = np.arange(self.n_envs)
+        self._numbers = np.arange(self.n_envs)
+        return self._begin_all()
+
+    def _begin_all(self) -> Any:
+        self._ended, self._lost = np.zeros(self.n_envs, bool), False
         self._returns, self._lengths = np.zeros(self.n_envs), np.zeros(self.n_envs, np.int64)
-        seeds = [episode_seed(self.seed, i) for i in range(self.n_envs)]
-        self.obs = self._batch(self.env.reset(seed=seeds)[0])
+        self.obs = self._batch(self.env.reset(seed=self._seeds())[0], "reset()")
         return self.obs
 
-    def _batch(self, obs: Any) -> Any:
-        """A copy with floats as float32."""
+    def _seeds(self) -> list[int]:
+        return [episode_seed(self.seed, k) for k in self._numbers.tolist()]
+
+    def _batch(self, obs: Any, call: str) -> Any:
+        """A copy with floats as float32; ValueError if it has not the shape and kind that the space promises."""
         out = empty_batch(self.observation_space, self.n_envs)
-        map_(lambda array, o: array.__setitem__(..., o), out, obs)
+        map_(self._refuse_unlike, out, obs)
+        put(out, ..., obs)
+        if not finite(out):
+            i = infinite_row(out, self.n_envs)
+            raise ValueError(
+                f"stream {i} of {self.env}: {call} after step {self._lengths[i]} gave an observation with NaN or infinity"
+            )
         return out
 
+    def _refuse_unlike(self, own: np.ndarray, obs: Any) -> None:
+        obs = np.asarray(obs)
+        if obs.shape != own.shape or not np.can_cast(obs.dtype, own.dtype, "same_kind"):
+            raise ValueError(
+                f"{self.env} gave observations of shape {obs.shape} {obs.dtype}, "
+                f"its observation_space promises {own.shape} {own.dtype}"
+            )
+
     def step(self, action: Any) -> Step:
+        if self._lost:
+            return self._begin_anew()
         obs, reward, terminated, cut, info = self.env.step(action)
-        final = obs = self._batch(obs)
-        valid, truncated = ~self._ended, cut & ~terminated
+        final = obs = self._batch(obs, "step()")
+        valid = ~self._ended
+        reward = np.where(valid, reward, 0.0)
+        if not np.isfinite(reward).all():
+            i = infinite_row(reward, self.n_envs)
+            raise ValueError(f"stream {i} of {self.env} gave the reward {reward[i]} in step {self._lengths[i] + 1}")
+        terminated = np.asarray(terminated, bool) & valid
+        truncated = np.asarray(cut, bool) & valid & ~terminated
         ended = terminated | truncated
-        self._returns += reward * valid
+        self._returns += reward
         self._lengths += valid
         episodes = {}
         if ended.any():
             which = ended.nonzero()[0]
             episodes["episode"] = which, self._returns[which], self._lengths[which]
             self._returns[which], self._lengths[which] = 0.0, 0
-            self._episodes[which] += self.n_envs
+            self._numbers[which] += self.n_envs
             if self.mode is AutoresetMode.SAME_STEP:
-                final = map_(np.copy, obs)
-                for i in which:
-                    map_(lambda array, o, i=i: array.__setitem__(i, o), final, info["final_obs"][i])
+                final = self._true_last(obs, info, which)
             elif self.mode is AutoresetMode.DISABLED:
-                seeds = [episode_seed(self.seed, int(n)) for n in self._episodes]
-                obs = self._batch(self.env.reset(seed=seeds, options={"reset_mask": ended})[0])
+                obs = self._batch(self.env.reset(seed=self._seeds(), options={"reset_mask": ended})[0], "reset()")
         self._ended = ended if self.mode is AutoresetMode.NEXT_STEP else np.zeros(self.n_envs, bool)
         self.obs = obs
         return Step(obs, reward.astype(np.float32), terminated, truncated, final, valid, episodes)
 
+    def _true_last(self, obs: Any, info: dict[str, Any], which: np.ndarray) -> Any:
+        """obs with the true last observations of the streams that ended."""
+        if "final_obs" not in info:
+            raise ValueError(f"{self.env} resets in the SAME_STEP, but an episode ended without info['final_obs']")
+        final = map_(np.copy, obs)
+        for i in which:
+            put(final, i, info["final_obs"][i])
+        return final
+
+    def _begin_anew(self) -> Step:
+        """Begin the episodes after the lost ones, in rows that are no transitions."""
+        self._numbers += self.n_envs
+        return no_transition(self._begin_all(), self.n_envs)
+
     def state(self) -> dict[str, Any]:
-        return {"n_envs": self.n_envs}
+        state = {**self._made(), "seed": self.seed, "started": self.obs is not None}
+        return {**state, "numbers": self._numbers, "obs": self.obs} if state["started"] else state
 
     def load(self, state: dict[str, Any]) -> Any:
-        if state["n_envs"] != self.n_envs:
-            raise ValueError(f"load: the state is of {state['n_envs']} environments, here are {self.n_envs}")
-        return self.reset()
+        refuse_others(state, self._made())
+        if not state["started"]:
+            self.seed = state["seed"]
+            return self.reset()
+        obs = self._batch(state["obs"], "load()")
+        self.seed, self.obs, self._lost = state["seed"], obs, True
+        self._numbers = np.array(state["numbers"])
+        return obs
+
+    def _made(self) -> dict[str, Any]:
+        return {"env": getattr(self.env.spec, "id", type(self.env.unwrapped).__name__), "n_envs": self.n_envs}
 
     def close(self) -> None:
         self.env.close()

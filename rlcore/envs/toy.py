@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 
-class Chain(gymnasium.Env[np.ndarray, int]):
+class Chain(gymnasium.Env[np.ndarray, Any]):
     """States 0 to n in a row: action 1 moves right, 0 left; reaching n gives 1 and ends the episode.
 
     Observations are one-hot, and state n, which is only ever a last observation, differs from the first one. Under
@@ -27,7 +27,9 @@ class Chain(gymnasium.Env[np.ndarray, int]):
         obs[self.s] = 1
         return obs
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         self.s = self.t = 0
         return self._obs(), {}
@@ -39,7 +41,7 @@ class Chain(gymnasium.Env[np.ndarray, int]):
         return self._obs(), float(over), over, self.t == self.limit, {}
 
 
-class Forever(gymnasium.Env[np.ndarray, int]):
+class Forever(gymnasium.Env[np.ndarray, Any]):
     """One state, reward 1 at every step, cut after `limit`: its value is 1 / (1 - gamma) if cuts are bootstrapped."""
 
     def __init__(self, limit: int = 5):
@@ -47,7 +49,9 @@ class Forever(gymnasium.Env[np.ndarray, int]):
         self.observation_space = spaces.Box(0, 1, (1,), np.float32)
         self.action_space = spaces.Discrete(2)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         self.t = 0
         return np.ones(1, np.float32), {}
@@ -57,7 +61,7 @@ class Forever(gymnasium.Env[np.ndarray, int]):
         return np.ones(1, np.float32), 1.0, False, self.t == self.limit, {}
 
 
-class HashChain(gymnasium.Env[np.ndarray, int]):
+class HashChain(gymnasium.Env[np.ndarray, Any]):
     """The next state is a hash of state, action and episode, so that a transition mixed from two episodes is found.
 
     Observations are (episode seed, state), integers; episodes end at random, half of them by truncation.
@@ -74,7 +78,9 @@ class HashChain(gymnasium.Env[np.ndarray, int]):
         s = (obs[:, 1] * 6364136 + obs[:, 0] * 97 + action * 7919 + 1) % (2**31 - 1)
         return np.stack([obs[:, 0], s], axis=1)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         self.episode = int(self.np_random.integers(2**31 - 1))
         self.s = 0

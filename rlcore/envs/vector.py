@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from difflib import get_close_matches
+from importlib import import_module
+from operator import index
 from typing import Any, Literal
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from rlcore.envs.base import VectorEnv, episode_seed
+from rlcore.envs.base import VectorEnv, episode_seed, no_transition, refuse_others
+from rlcore.envs.batch import complaint, empty_batch, finite, infinite_row, put, row, structure
 from rlcore.envs.capture import capture, load_captured, probe
 from rlcore.stream import Step
 from rlcore.tree import leaves, map_
 
 Make = Callable[[], gymnasium.Env[Any, Any]]
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class SerialEnv(VectorEnv):
-    """N environments from `make`, a Gymnasium id or a callable that gives a gymnasium.Env.
+    """N environments from `make`, a Gymnasium id or a callable that gives a new gymnasium.Env at each call.
 
     reseed "episode": every episode has a seed of its own, `episode_seed`; "once": only the first of each stream, for
     environments in which a seeded reset is dear.
@@ -33,9 +38,12 @@ class SerialEnv(VectorEnv):
         if reseed not in ("episode", "once"):
             raise ValueError(f"SerialEnv: reseed must be 'episode' or 'once', got {reseed!r}")
         self.make = maker(make)
-        self.n_envs, self.seed, self.reseed = n_envs, seed, reseed
+        self.n_envs, self.seed, self.reseed = n_envs, index(seed), reseed
         self.envs = [self.make() for _ in range(n_envs)]
+        _refuse_others(self.envs)
         self.observation_space, self.action_space = self.envs[0].observation_space, self.envs[0].action_space
+        self._promised = structure(self.observation_space)
+        self._acting = structure(self.action_space, "actions")
         self.resumable = None
         self.obs: Any = None
         self._sets = [self._arrays(), self._arrays()]  # a Step's arrays hold until step() has been called twice more
@@ -48,32 +56,38 @@ class SerialEnv(VectorEnv):
         self._whole = isinstance(self.action_space, spaces.Discrete)  # actions reach the environment as int
         self._nested = isinstance(self.action_space, (spaces.Dict, spaces.Tuple))
         self._first = True  # the next step is the first after a reset, whose shapes are checked
+        self._lost = False  # the running episodes could not be had back: the next step begins new ones
 
     def _arrays(self) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
         n = self.n_envs
         return empty_batch(self.observation_space, n), np.zeros(n, np.float32), np.zeros(n, bool), np.zeros(n, bool)
 
     def reset(self) -> Any:
-        self._turn = 0
-        self.obs = self._sets[0][0]
+        self._numbers = list(range(self.n_envs))
+        return self._begin_all()
+
+    def _begin_all(self) -> Any:
+        self._turn = 1 - self._turn
+        self.obs = self._sets[self._turn][0]
         for i in range(self.n_envs):
-            self._numbers[i] = i
-            self._begin(i, self.obs)
-        self._first = True
+            self._begin(i, self.obs, seeded=True)
+        self._first, self._lost = True, False
         return self.obs
 
-    def _begin(self, i: int, obs: Any) -> None:
+    def _begin(self, i: int, obs: Any, seeded: bool) -> None:
         """Reset stream i and put its first observation into obs."""
-        number = self._numbers[i]
-        seeded = self.reseed == "episode" or number < self.n_envs
-        first, _ = self.envs[i].reset(seed=episode_seed(self.seed, number) if seeded else None)
+        first, _ = self.envs[i].reset(seed=episode_seed(self.seed, self._numbers[i]) if seeded else None)
         self._check(i, first, "reset()")
-        _put(obs, i, first)
+        put(obs, i, first)
+        if not finite(row(obs, i)):
+            raise ValueError(f"{self._name(i)}: reset() gave the observation {first}, which is not finite")
         self._returns[i], self._lengths[i] = 0.0, 0
         if self._actions is not None:
             self._actions[i] = []
 
     def step(self, action: Any) -> Step:
+        if self._lost:
+            return self._begin_anew()
         self._turn = turn = 1 - self._turn
         obs, reward, terminated, truncated = self._sets[turn]
         actions = action.tolist() if self._whole else action
@@ -87,10 +101,12 @@ class SerialEnv(VectorEnv):
             if plain:
                 obs[i] = o
             else:
-                _put(obs, i, o)
+                put(obs, i, o)
+            r = float(r)  # a float32 would make the sum a float32
+            if not -LARGEST <= r <= LARGEST:
+                k = self._lengths[i] + 1
+                raise ValueError(f"{self._name(i)} gave the reward {r} in step {k}, which is not a finite float32")
             reward[i] = r
-            if r - r != 0:
-                raise ValueError(f"{self._name(i)} gave the reward {r} in step {self._lengths[i] + 1}")
             self._returns[i] += r
             self._lengths[i] += 1
             if self._actions is not None:
@@ -100,11 +116,10 @@ class SerialEnv(VectorEnv):
             if over or cut:
                 ended.append(i)
         self._first = False
-        if plain and obs.dtype.kind == "f":
-            flat = obs.ravel()
-            norm = flat.dot(flat)  # a fifth of the time of isfinite().all()
-            if norm - norm != 0:
-                self._refuse_non_finite(obs)
+        if not finite(obs):
+            i = infinite_row(obs, self.n_envs)
+            k = self._lengths[i]
+            raise ValueError(f"{self._name(i)} gave the observation {row(obs, i)} in step {k}, which is not finite")
         final, info = obs, {}
         if ended:
             final = map_(np.copy, obs)
@@ -117,33 +132,28 @@ class SerialEnv(VectorEnv):
         returns, lengths = [self._returns[i] for i in ended], [self._lengths[i] for i in ended]
         for i in ended:
             self._numbers[i] += self.n_envs
-            self._begin(i, obs)
+            self._begin(i, obs, seeded=self.reseed == "episode")
         return np.array(ended), np.array(returns), np.array(lengths)
 
+    def _begin_anew(self) -> Step:
+        """Begin the episodes after the lost ones, in rows that are no transitions."""
+        self._numbers = [k + self.n_envs for k in self._numbers]
+        return no_transition(self._begin_all(), self.n_envs)
+
+    def _made(self) -> dict[str, Any]:
+        return {"env": _id(self.envs[0]), "n_envs": self.n_envs, "reseed": self.reseed}
+
     def _name(self, i: int) -> str:
-        return f"environment {i} ({getattr(self.envs[i].spec, 'id', type(self.envs[i].unwrapped).__name__)})"
+        return f"environment {i} ({_id(self.envs[i])})"
 
     def _check(self, i: int, obs: Any, call: str) -> None:
-        """ValueError unless the observation has the shapes and kinds of dtype that the space promises."""
-        try:
-            found = list(leaves(map_(_compared, _tree_of(self.observation_space), obs)))
-        except (KeyError, TypeError, IndexError):
-            raise ValueError(f"{self._name(i)}: {call} gave {type(obs).__name__}, not {self.observation_space}") from None
-        for shape, dtype, got_shape, got_dtype in found:
-            if shape != got_shape or not np.can_cast(got_dtype, dtype, "same_kind"):
-                raise ValueError(
-                    f"{self._name(i)}: {call} gave an observation of shape {got_shape} {got_dtype}, its observation_space "
-                    f"promises {shape} {dtype}"
-                )
-
-    def _refuse_non_finite(self, obs: np.ndarray) -> None:
-        for i, row in enumerate(obs):
-            if not np.isfinite(row).all():
-                raise ValueError(f"{self._name(i)} gave the observation {row} in step {self._lengths[i]}")
+        if wrong := complaint(self._promised, obs):
+            raise ValueError(f"{self._name(i)}: {call} gave {wrong}")
 
     def state(self) -> dict[str, Any]:
+        made = {**self._made(), "seed": self.seed, "started": self.obs is not None}
         if self.obs is None:
-            return {"started": False}
+            return made
         if self.resumable is None:
             self.resumable = "own" if probe(self.make) else "replay" if self.reseed == "episode" else "no"
             if self.resumable != "replay":
@@ -153,7 +163,7 @@ class SerialEnv(VectorEnv):
         else:
             streams = {str(i): _stacked(actions) for i, actions in enumerate(self._actions or [])}
         return {
-            "started": True,
+            **made,
             "resumable": self.resumable,
             "numbers": list(self._numbers),
             "returns": list(self._returns),
@@ -163,43 +173,50 @@ class SerialEnv(VectorEnv):
         }
 
     def load(self, state: dict[str, Any]) -> Any:
+        refuse_others(state, self._made())
         if not state["started"]:
+            self.seed = state["seed"]
             return self.reset()
-        if len(state["numbers"]) != self.n_envs:
-            raise ValueError(f"load: the state is of {len(state['numbers'])} environments, here are {self.n_envs}")
-        self.reset()
+        state = deepcopy(state)  # it may be this environment's own, whose arrays the resets overwrite
+        saved = map_(_alike, self._sets[0][0], state["obs"])
+        self.obs = None  # not started, should an environment fail
+        self.seed = state["seed"]  # which later episodes follow from
         self.resumable = state["resumable"]
-        self._actions = None if self.resumable == "own" else [[] for _ in self.envs]
         self._numbers = [int(k) for k in state["numbers"]]
-        self.obs = map_(lambda own, saved: _filled(own, saved), self._sets[self._turn][0], state["obs"])
-        scratch = map_(np.copy, self.obs)
+        self._actions = [[] for _ in self.envs] if self.resumable == "replay" else None
+        scratch = map_(np.copy, saved)
         for i, env in enumerate(self.envs):
             if self.resumable == "no":
-                continue  # its running episode cannot be had again: a new one has begun
-            self._begin(i, scratch)
+                break
+            self._begin(i, scratch, seeded=True)
             if self.resumable == "own":
                 load_captured(env, state["streams"][str(i)])
             else:
-                self._replay(i, state["streams"][str(i)], scratch)
-        if self.resumable == "no":
-            return self.reset()
+                self._replay(i, state["streams"][str(i)], scratch, saved, state["returns"][i])
         self._returns = [float(r) for r in state["returns"]]
         self._lengths = [int(n) for n in state["lengths"]]
+        self._first, self._lost = True, self.resumable == "no"
+        self.obs = self._sets[self._turn][0]
+        put(self.obs, ..., saved)
         return self.obs
 
-    def _replay(self, i: int, actions: dict[str, Any], scratch: Any) -> None:
-        """Bring a stream to where it was by its episode's actions."""
-        for k in range(actions["n"]):
-            a = map_(lambda part, k=k: part[k], actions["actions"])
+    def _replay(self, i: int, taken: dict[str, Any], scratch: Any, saved: Any, total: float) -> None:
+        """Bring a stream to where it was by its episode's actions; observation and return must come out the same."""
+        sum_, over = 0.0, False
+        for k in range(taken["n"]):
+            a = map_(lambda _, part, k=k: part[k], self._acting, taken["actions"])
             a = int(a) if self._whole else a
-            _put(scratch, i, self.envs[i].step(a)[0])
+            o, r, terminated, truncated, _ = self.envs[i].step(a)
+            put(scratch, i, o)
+            sum_ += float(r)
+            over = over or terminated or truncated
             self._actions[i].append(a)  # type: ignore[index]
-        for there, here in zip(leaves(scratch), leaves(self.obs), strict=True):
-            if there[i].tobytes() != here[i].tobytes():
-                raise ValueError(
-                    f"{self._name(i)} is not deterministic: the same seed and actions led to {there[i]}, not to {here[i]}; "
-                    "it cannot be resumed exactly"
-                )
+        same = [there[i].tobytes() == here[i].tobytes() for there, here in zip(leaves(scratch), leaves(saved))]
+        if over or sum_ != total or not all(same):
+            raise ValueError(
+                f"{self._name(i)} is not deterministic: the same seed and actions led to {row(scratch, i)} and the return "
+                f"{sum_}, not to {row(saved, i)} and {total}; it cannot be resumed unless it draws from its np_random alone"
+            )
 
     def close(self) -> None:
         for env in self.envs:
@@ -207,53 +224,41 @@ class SerialEnv(VectorEnv):
 
 
 def maker(make: str | Make) -> Make:
-    """A callable that gives one environment, from a Gymnasium id or from itself."""
+    """A callable that gives one environment, from itself or a Gymnasium id, before which `module:` is imported."""
     if callable(make):
         return make
+    if not isinstance(make, str):
+        raise TypeError(f"SerialEnv: expected a Gymnasium id or a callable that gives a gymnasium.Env, got {make!r}")
+    module, _, name = make.rpartition(":")
     try:
-        gymnasium.spec(make)
-    except gymnasium.error.Error as error:
-        near = get_close_matches(make, gymnasium.registry, n=3)
+        if module:
+            import_module(module)
+        gymnasium.spec(name)
+    except (gymnasium.error.Error, ModuleNotFoundError) as error:
+        near = get_close_matches(name, gymnasium.registry, n=3)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         raise ValueError(f"unknown environment id {make!r}{hint} ({type(error).__name__})") from None
-    return lambda: gymnasium.make(make, disable_env_checker=True)  # SerialEnv checks what that one would
+    return lambda: gymnasium.make(name, disable_env_checker=True)  # SerialEnv checks what that one would
 
 
-def empty_batch(space: Any, n: int) -> Any:
-    """Zeros for n observations of a space; floats are float32."""
-    return map_(lambda spec: np.zeros((n, *spec[0]), np.float32 if spec[1].kind == "f" else spec[1]), _tree_of(space))
+def _refuse_others(envs: list[Any]) -> None:
+    """TypeError or ValueError unless each of what `make` gave is an environment of its own."""
+    for env in envs:
+        if not isinstance(env, gymnasium.Env):
+            raise TypeError(f"SerialEnv: make must give a gymnasium.Env, it gave {type(env).__name__}")
+    if len({id(env.unwrapped) for env in envs}) < len(envs):
+        raise ValueError("SerialEnv: make gave the same environment twice; it must make a new one at each call")
 
 
-class _Leaf(list):  # type: ignore[type-arg]
-    """(shape, dtype): a list, so that trees see it as a leaf."""
+def _id(env: Any) -> str:
+    return getattr(env.unwrapped.spec, "id", type(env.unwrapped).__name__)
 
 
-def _tree_of(space: Any) -> Any:
-    """(shape, dtype) of a space's leaves, nested as its observations."""
-    if isinstance(space, spaces.Dict):
-        return {k: _tree_of(s) for k, s in space.spaces.items()}
-    if isinstance(space, spaces.Tuple):
-        return tuple([_tree_of(s) for s in space.spaces])
-    if getattr(space, "shape", None) is None or space.dtype is None or space.dtype.kind not in "biuf":
-        raise ValueError(f"observations of {space} are no arrays; wrap the environment so that they are")
-    return _Leaf((space.shape, np.dtype(space.dtype)))
-
-
-def _compared(promised: Any, obs: Any) -> Any:
-    array = np.asarray(obs)
-    return _Leaf((promised[0], promised[1], array.shape, array.dtype))
-
-
-def _put(obs: Any, i: int, value: Any) -> None:
-    if type(obs) is np.ndarray:
-        obs[i] = value
-    else:
-        map_(lambda array, v: array.__setitem__(i, v), obs, value)
-
-
-def _filled(own: np.ndarray, saved: Any) -> np.ndarray:
-    own[...] = saved
-    return own
+def _alike(own: np.ndarray, saved: Any) -> np.ndarray:
+    saved = np.asarray(saved)
+    if (saved.shape, saved.dtype) != (own.shape, own.dtype):
+        raise ValueError(f"load: the state has obs as {saved.shape} {saved.dtype}, here it is {own.shape} {own.dtype}")
+    return saved
 
 
 def _stacked(actions: list[Any]) -> dict[str, Any]:

@@ -24,11 +24,13 @@ def _plain(value: Any) -> Any:
         return str(value)
     if dataclasses.is_dataclass(value):
         return to_dict(value)
-    return list(value) if isinstance(value, tuple) else value
+    return [_plain(v) for v in value] if isinstance(value, (tuple, list)) else value
 
 
 def from_dict(cls: type[T], data: dict[str, Any]) -> T:
     """A dataclass from JSON values; ValueError for an unknown field, TypeError for a value of the wrong type."""
+    if not isinstance(data, dict):
+        raise TypeError(f"{cls.__name__} takes an object of its fields, got {data!r}")
     hints = get_type_hints(cls)
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for name in data:
@@ -58,16 +60,16 @@ def _typed(name: str, hint: Any, value: Any) -> Any:
 
 def save_config(path: str | Path, config: dict[str, Any]) -> None:
     """Write JSON values to a new file."""
+    text = json.dumps(config, indent=2)  # before the file is there: a value may turn out to be none of JSON's
     with Path(path).open("x") as file:
-        json.dump(config, file, indent=2)
-        file.write("\n")
+        file.write(text + "\n")
 
 
 def load_config(path: str | Path) -> dict[str, Any]:
     """Read JSON values; ValueError names a file that holds none."""
     try:
         data = json.loads(Path(path).read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no JSON: {error}") from None
     if not isinstance(data, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(data).__name__}")

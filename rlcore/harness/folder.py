@@ -17,7 +17,7 @@ class RunFolder:
 
     def __init__(self, path: Path, config: dict[str, Any]):
         self.path, self.config = path, config
-        self._lock = _locked(path / "lock")
+        self._lock: int | None = _locked(path / "lock")
 
     @classmethod
     def create(cls, path: str | Path, config: dict[str, Any]) -> RunFolder:
@@ -26,9 +26,10 @@ class RunFolder:
         if path.exists():
             raise ValueError(f"{path} exists; choose another folder, or resume it with --resume")
         path.mkdir(parents=True)
+        folder = cls(path, config)  # locked before it has a config.json: nobody can take it for a run to resume
         save_config(path / "config.json", config)
         (path / "commit.txt").write_text(_commit() + "\n")
-        return cls(path, config)
+        return folder
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -54,7 +55,9 @@ class RunFolder:
 
     def close(self) -> None:
         """Let others write."""
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 def new_path(root: str | Path, env: str, algorithm: str, seed: int) -> Path:
@@ -75,7 +78,8 @@ def find_resumable(root: str | Path, env: str, algorithm: str, config: dict[str,
             theirs = load_config(path / "config.json")
         except (OSError, ValueError):
             continue
-        if not same_run(theirs, config) or ((path / "finished").exists() and theirs.get("steps") == config.get("steps")):
+        finished = (path / "finished").exists() and theirs.get("steps") == config.get("steps")
+        if finished or not same_run(theirs, config):
             continue
         try:
             return RunFolder.open(path)

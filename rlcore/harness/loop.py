@@ -20,6 +20,8 @@ def train(agent: Agent, env: VectorEnv, steps: int, hooks: Sequence[Hook] = (), 
     """
     if steps < 0:
         raise ValueError(f"train: steps must not be negative, got {steps}")
+    if t and env.obs is None:
+        raise ValueError(f"train: cannot go on from row {t}: the environment has not started; load its state first")
     obs = env.obs if t else env.reset()
     while t < steps:
         action, extra = agent.act(obs)
@@ -27,7 +29,7 @@ def train(agent: Agent, env: VectorEnv, steps: int, hooks: Sequence[Hook] = (), 
         agent.observe(obs, action, step, extra)
         stats = agent.update()
         obs, t = step.obs, t + env.n_envs
-        if any([hook(t, step, stats) for hook in hooks]):  # a list: every hook runs
+        if any([hook(t, step, stats) for hook in hooks]):  # noqa: C419  a list: every hook runs
             break
     return t
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
+import warnings
 from typing import Any
 
 from rlcore.harness.record import Recorder
@@ -14,41 +16,48 @@ PLAIN = 10.0  # seconds between lines where there is no terminal
 
 
 class Progress:
-    """A hook that draws one line with rich; where output is no terminal, it prints a plain line now and then."""
+    """A hook that draws one line with rich; where output is no terminal, it prints a plain line now and then.
+
+    An output that cannot be written to costs a warning, never the run.
+    """
 
     def __init__(self, recorder: Recorder, steps: int, t: int = 0):
         self.recorder, self.steps, self.t = recorder, steps, t
-        self._start, self._next = (time.monotonic(), t), time.monotonic() + REFRESH
         self._bar: Any = None
-        if not sys.stdout.isatty():
-            self._next += PLAIN
-        else:
+        if sys.stdout.isatty():
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-            columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}"), TimeRemainingColumn()
-            self._bar = Progress(*columns, auto_refresh=False)
+            done = TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps")
+            self._bar = Progress(BarColumn(), done, TextColumn("{task.description}"), TimeRemainingColumn(), auto_refresh=False)
             self._task = self._bar.add_task("", total=steps, completed=t)
             self._bar.start()
+        self._every = REFRESH if self._bar else PLAIN
+        self._start, self._first = time.monotonic(), t
+        self._next = self._start + self._every
 
     def __call__(self, t: int, step: Step, stats: dict[str, Any]) -> None:
         self.t = t
         now = time.monotonic()
         if now >= self._next:
-            self._next = now + (REFRESH if self._bar else PLAIN)
+            self._next = now + self._every
             self._draw(now)
 
     def _draw(self, now: float) -> None:
-        start, first = self._start
-        fps = (self.t - first) / max(now - start, 1e-9)
+        fps = (self.t - self._first) / max(now - self._start, 1e-9)
         text = f"{fps:,.0f} steps/s  return {self.recorder.mean_return:.1f}"
-        if self._bar:
-            self._bar.update(self._task, completed=self.t, description=text, refresh=True)
-        else:
-            left = (self.steps - self.t) / max(fps, 1e-9)
-            print(f"{self.t:,} of {self.steps:,} steps  {text}  {left:,.0f} s left", flush=True)
+        try:
+            if self._bar:
+                self._bar.update(self._task, completed=self.t, description=text, refresh=True)
+            else:
+                left = f"{(self.steps - self.t) / fps:,.0f}" if fps else "?"
+                print(f"{self.t:,} of {self.steps:,} steps  {text}  {left} s left", flush=True)
+        except OSError as error:
+            self._next = math.inf
+            warnings.warn(f"no more progress is shown: {error}; training goes on", stacklevel=3)
 
     def close(self) -> None:
         """Draw the last state and leave the line."""
-        self._draw(time.monotonic())
+        if self._next < math.inf:
+            self._draw(time.monotonic())
         if self._bar:
             self._bar.stop()

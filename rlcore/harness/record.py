@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
 import time
 import warnings
 from collections import deque
@@ -21,32 +23,36 @@ SCORES = ("steps", "episodes", "elapsed", "mean", "median", "stdev", "max", "min
 class Recorder:
     """A hook that averages statistics and writes them every so many rows, with the tags of Stable-Baselines3.
 
-    Statistics keep their name under `train/`; a name with a slash is a tag as it is. A disk that is full or a folder that
-    is gone costs a warning, never the run.
+    folder: made if need be; logs in it belong to this run alone. Statistics keep their name under `train/`; a name with
+    a slash is a tag as it is. A disk that is full or a folder that is gone costs a warning, never the run.
     """
 
     def __init__(self, folder: str | Path, n_envs: int, every: int = 1000):
         if every < 1:
             raise ValueError(f"Recorder: every must be at least 1 row, got {every}")
         self.folder, self.n_envs, self.every = Path(folder), n_envs, every
-        self._writer: Any = None
         self._broken = False
+        self._events: Path | None = None  # the event file of this process
+        self._waiting = bytearray()  # events on their way into it
         self._sums: dict[str, Any] = {}
-        self._updates = 0  # summed up in _sums
+        self._counts: dict[str, int] = {}  # of what is summed up in _sums: not every update has every statistic
         self._returns: deque[float] = deque(maxlen=WINDOW)
         self._lengths: deque[int] = deque(maxlen=WINDOW)
         self._episodes = 0
         self._flushed = 0  # row of the last flush
         self._elapsed = 0.0  # seconds before `_since`
-        self._since = self._last = time.monotonic()
+        self._since = self._last = time.monotonic()  # `_last`: of the last flush
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self._give_up(error)
 
     def __call__(self, t: int, step: Step, stats: dict[str, Any]) -> None:
-        if stats:
-            sums = self._sums
-            for name, value in stats.items():
-                sums[name] = sums[name] + value if name in sums else value  # 0-d arrays stay on their device
-            self._updates += 1
-        if step.info:
+        sums, counts = self._sums, self._counts
+        for name, value in stats.items():
+            sums[name] = sums.get(name, 0.0) + value  # 0-d arrays stay on their device
+            counts[name] = counts.get(name, 0) + 1
+        if "episode" in step.info:
             _, returns, lengths = step.info["episode"]
             self._returns.extend(returns.tolist())
             self._lengths.extend(lengths.tolist())
@@ -70,87 +76,67 @@ class Recorder:
             self.scalar("rollout/ep_rew_mean", self.mean_return, t)
             self.scalar("rollout/ep_len_mean", sum(self._lengths) / len(self._lengths), t)
         for name, total in self._sums.items():
-            self.scalar(name if "/" in name else f"train/{name}", float(total) / self._updates, t)
+            self.scalar(name if "/" in name else f"train/{name}", float(total) / self._counts[name], t)
         now = time.monotonic()
         self.scalar("time/fps", (t - self._flushed) / max(now - self._last, 1e-9), t)
         self.scalar("time/episodes", self._episodes, t)
         self.scalar("time/time_elapsed", self.elapsed, t)
         self.scalar("time/total_timesteps", t, t)
-        self._sums, self._updates, self._flushed, self._last = {}, 0, t, now
+        self._sums, self._counts, self._flushed, self._last = {}, {}, t, now
+        self.flush_files()
 
     def scalar(self, tag: str, value: float, t: int) -> None:
-        """Write one number to TensorBoard."""
-        if self._broken:
-            return
-        try:
-            if self._writer is None:
-                from tensorboardX import SummaryWriter  # 1.3 s to import
-
-                self._writer = SummaryWriter(str(self.folder))
-            self._writer.add_scalar(tag, float(value), t)
-        except OSError as error:
-            self._give_up(error)
+        """Give one number to TensorBoard; it is in the event file after the next `flush_files()`."""
+        if not self._broken:
+            self._waiting += _event(step=t, summary={"value": [{"tag": tag, "simple_value": float(value)}]})
 
     def score(self, t: int, returns: np.ndarray) -> None:
         """Add an evaluation to scores.tsv."""
         if self._broken:
             return
-        numbers = (returns.mean(), np.median(returns), returns.std(ddof=1) if len(returns) > 1 else 0.0, *_ends(returns))
-        row = (t, self._episodes, f"{self.elapsed:.3f}", *(repr(float(x)) for x in numbers))
+        spread = returns.std(ddof=1) if len(returns) > 1 else 0.0
+        numbers = returns.mean(), np.median(returns), spread, returns.max(), returns.min()
+        row = t, self._episodes, f"{self.elapsed:.3f}", *(repr(float(x)) for x in numbers)
         try:
-            path = self.folder / "scores.tsv"
-            head = not path.exists()
-            with path.open("a") as file:
-                if head:
+            with (self.folder / "scores.tsv").open("a") as file:
+                if file.tell() == 0:
                     file.write("\t".join(SCORES) + "\n")
                 file.write("\t".join(map(str, row)) + "\n")
         except OSError as error:
             self._give_up(error)
 
-    def _give_up(self, error: OSError) -> None:
-        self._broken = True
-        warnings.warn(f"no more is recorded in {self.folder}: {error}; training goes on", stacklevel=3)
-
-    def close(self) -> None:
-        """Write out what waits."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
     def flush_files(self) -> None:
-        """Have the event file written out."""
-        if self._writer is not None:
-            self._writer.flush()
+        """Write the events that wait: in this thread, for a writer thread (tensorboardX's) fails unseen."""
+        if not self._waiting:
+            return
+        try:
+            if self._events is None:
+                number = len(list(self.folder.glob("events.out.tfevents.*")))  # two may begin in one second
+                name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{number}"
+                self._events = self.folder / name
+                self._waiting[:0] = _event(file_version="brain.Event:2")
+            with self._events.open("ab") as file:
+                file.write(self._waiting)
+        except OSError as error:
+            self._give_up(error)
+        self._waiting.clear()
 
     def clear_files(self) -> None:
         """Delete the logs of a run that has no checkpoint and starts over."""
-        for name in self._files():
-            (self.folder / name).unlink()
+        self._cut({})
+
+    def _give_up(self, error: OSError) -> None:
+        if not self._broken:
+            self._broken = True
+            warnings.warn(f"no more is recorded in {self.folder}: {error}; training goes on", stacklevel=3)
 
     def _files(self) -> dict[str, int]:
         """The log files of the run, and how long they are."""
-        self.flush_files()
         paths = [self.folder / "scores.tsv", *self.folder.glob("events.out.tfevents.*")]
         return {path.name: path.stat().st_size for path in paths if path.exists()}
 
-    def state(self) -> dict[str, Any]:
-        files = self._files()
-        return {
-            "stats": list(self._sums), "sums": np.array([float(x) for x in self._sums.values()]), "updates": self._updates,
-            "returns": np.array(self._returns), "lengths": np.array(self._lengths, np.int64), "episodes": self._episodes,
-            "flushed": self._flushed, "elapsed": self.elapsed, "files": list(files), "sizes": list(files.values()),
-        }  # fmt: skip
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Take a `state()` back, and cut the log files to what they were then."""
-        self._sums = dict(zip(state["stats"], state["sums"].tolist()))
-        self._updates, self._episodes, self._flushed = state["updates"], state["episodes"], state["flushed"]
-        self._returns = deque(state["returns"].tolist(), WINDOW)
-        self._lengths = deque(state["lengths"].tolist(), WINDOW)
-        self._elapsed, self._since = state["elapsed"], time.monotonic()
-        self._last = self._since
-        self.close()
-        sizes = dict(zip(state["files"], state["sizes"]))
+    def _cut(self, sizes: dict[str, int]) -> None:
+        """Cut the log files to these sizes, and delete the others."""
         try:
             for name, size in self._files().items():
                 if name in sizes:
@@ -160,6 +146,44 @@ class Recorder:
         except OSError as error:
             self._give_up(error)
 
+    def state(self) -> dict[str, Any]:
+        self.flush_files()
+        try:
+            files = self._files()
+        except OSError as error:
+            files = {}
+            self._give_up(error)
+        return {
+            "sums": {str(i): [name, float(total), self._counts[name]] for i, (name, total) in enumerate(self._sums.items())},
+            "returns": np.array(self._returns, np.float64),
+            "lengths": np.array(self._lengths, np.int64),
+            "episodes": self._episodes,
+            "flushed": self._flushed,
+            "since_flush": time.monotonic() - self._last,
+            "elapsed": self.elapsed,
+            "files": files,
+        }
 
-def _ends(returns: np.ndarray) -> tuple[float, float]:
-    return returns.max(), returns.min()
+    def load(self, state: dict[str, Any]) -> None:
+        """Take a `state()` back, and cut the log files to what they were then; more goes into a new event file."""
+        sums = {name: total for name, total, _ in state["sums"].values()}
+        counts = {name: count for name, _, count in state["sums"].values()}
+        returns, lengths = deque(state["returns"].tolist(), WINDOW), deque(state["lengths"].tolist(), WINDOW)
+        episodes, flushed, elapsed = state["episodes"], state["flushed"], state["elapsed"]
+        now, files = time.monotonic(), state["files"]
+        last = now - state["since_flush"]
+        self._sums, self._counts, self._returns, self._lengths = sums, counts, returns, lengths
+        self._episodes, self._flushed, self._elapsed, self._since, self._last = episodes, flushed, elapsed, now, last
+        self._events = None
+        self._waiting.clear()
+        self._cut(files)
+
+
+def _event(**fields: Any) -> bytes:
+    """An event as its file holds it (TFRecord): length, its checksum, the event, its checksum; takes 10 us."""
+    from tensorboardX.proto.event_pb2 import Event  # 1 s to import
+    from tensorboardX.record_writer import masked_crc32c
+
+    data = Event(wall_time=time.time(), **fields).SerializeToString()
+    size = struct.pack("<Q", len(data))
+    return size + struct.pack("<I", masked_crc32c(size)) + data + struct.pack("<I", masked_crc32c(data))

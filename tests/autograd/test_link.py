@@ -426,9 +426,3 @@ def test_a_wrong_state_settles_no_size():
     assert not model.a.W.is_initialized
     with pytest.raises(ValueError, match="load: /a/W is float64 in the state and float32 here"):
         Chain(a=L.Linear(None, 3, nobias=True)).load({"a": {"W": np.ones((3, 4))}})
-
-
-def test_the_output_size_is_known_before_the_input_size():
-    layer = L.Linear(None, 3, nobias=True)
-    with pytest.raises(ValueError, match="load: /W"):
-        layer.load({"W": np.ones((5, 4), np.float32)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rlcore.autograd.dual import raw
+from rlcore.autograd.dual import raw, zero_like
 from rlcore.autograd.function import Function
 
 
@@ -12,13 +12,10 @@ class Relu(Function):
     saves = "y"
 
     def forward(self, x):
-        return np.maximum(x, _ZERO if x.dtype is _ZERO.dtype and isinstance(x, np.ndarray) else 0)
+        return np.maximum(x, zero_like(x))
 
     def backward(self, gy, y):
         return gy * np.sign(raw(y))  # 0 or 1: a product with a mask of bool takes 1.3 times as long
-
-
-_ZERO = np.zeros((), np.float32)  # 0.3 us less than a Python scalar
 
 
 def relu(x):

@@ -17,8 +17,6 @@ class Linear(Function):
             raise TypeError(f"x is {x.dtype} and W is {W.dtype}; cast x with x.astype({W.dtype.name!r})")
         y = x.dot(W.T)  # half a microsecond less than @ on small matrices
         if b is not None:
-            if b.dtype is not W.dtype or b.shape != W.shape[:1]:
-                _check_bias(b, W)
             y += b
         return y
 
@@ -27,24 +25,17 @@ class Linear(Function):
         return ex and gy.dot(W), eW and product(x, gy, eW), eb and column_sum(gy, eb)
 
 
-def _check_bias(b: Any, W: Any) -> None:
-    if b.shape != W.shape[:1]:
-        raise ValueError(f"b must have shape {W.shape[:1]}, one for each row of W, got {b.shape}")
-    if b.dtype != W.dtype:
-        raise TypeError(f"b is {b.dtype} and W is {W.dtype}; they must have one dtype")
-
-
 def linear(x, W, b=None, n_batch_axes=1):
     """x @ W.T + b: x (N, in), W (out, in), b (out,); gives (N, out).
 
     The first n_batch_axes axes of x are kept, the others count as one.
     """
+    if b is not None and b.shape != W.shape[:1]:
+        raise ValueError(f"linear: expected b {W.shape[:1]}, one for each row of W, got b {b.shape}")
+    if b is not None and b.dtype != W.dtype:
+        raise TypeError(f"linear: b is {b.dtype} and W is {W.dtype}; they must have one dtype")
     if x.ndim == 2 and n_batch_axes == 1:
         return Linear().apply(x, W, b)
-    return _batched(x, W, b, n_batch_axes)
-
-
-def _batched(x: Any, W: Any, b: Any, n_batch_axes: int) -> Any:
     from rlcore.autograd.functions.array import reshape
 
     if not 1 <= n_batch_axes < x.ndim:

@@ -1,0 +1,88 @@
+"""Batches: the observations of N environments as arrays, made from a space and checked against it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from rlcore.tree import Tree, leaves, map_
+
+INF = float("inf")
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """What a space promises of one array."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def structure(space: Any, what: str = "observations") -> Tree:
+    """The Leafs of a space, nested as its elements are; ValueError if they are no arrays."""
+    if isinstance(space, spaces.Dict):
+        return {k: structure(s, what) for k, s in space.spaces.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple([structure(s, what) for s in space.spaces])
+    if getattr(space, "shape", None) is None or space.dtype is None or space.dtype.kind not in "biuf":
+        raise ValueError(f"{what} of {space} are no arrays; wrap the environment so that they are")
+    return Leaf(space.shape, np.dtype(space.dtype))
+
+
+def empty_batch(space: Any, n: int) -> Tree:
+    """Zeros for n observations of a space; floats are float32."""
+    return map_(
+        lambda leaf: np.zeros((n, *leaf.shape), np.float32 if leaf.dtype.kind == "f" else leaf.dtype), structure(space)
+    )
+
+
+def put(batch: Tree, where: Any, value: Tree) -> None:
+    """Write one observation into row `where`, or as many as `where` selects."""
+    if type(batch) is np.ndarray:  # nearly always
+        batch[where] = value
+    else:
+        map_(lambda array, v: array.__setitem__(where, v), batch, value)
+
+
+def complaint(promised: Tree, obs: Any, path: str = "") -> str:
+    """In words, how an observation breaks the promise of its space: keys, shapes, kinds of dtype; "" if it does not."""
+    if isinstance(promised, Leaf):
+        try:
+            array = np.asarray(obs)
+        except ValueError as error:  # a ragged list
+            return f"an observation{path} that is no array ({error})"
+        if array.shape == promised.shape and np.can_cast(array.dtype, promised.dtype, "same_kind"):
+            return ""
+        wanted = f"{promised.shape} {promised.dtype}"
+        return f"an observation{path} of shape {array.shape} {array.dtype}, its observation_space promises {wanted}"
+    names = list(promised) if isinstance(promised, dict) else list(range(len(promised)))
+    nested = isinstance(obs, dict if isinstance(promised, dict) else (tuple, list))
+    given = list(obs) if isinstance(obs, dict) else list(range(len(obs))) if nested else []
+    if not nested or set(given) != set(names):
+        got = f"a {type(obs).__name__} of {given}" if nested else f"a {type(obs).__name__}"
+        wanted = f"a {type(promised).__name__} of {names}"
+        return f"an observation{path} that is {got}, its observation_space promises {wanted}"
+    return next(filter(None, [complaint(promised[k], obs[k], f"{path}[{k!r}]") for k in names]), "")
+
+
+def finite(batch: Tree) -> bool:
+    """Whether no float of a batch is NaN or infinite."""
+    if type(batch) is not np.ndarray:
+        return all(map(finite, leaves(batch)))
+    if batch.dtype.kind != "f":
+        return True
+    flat = batch.ravel()
+    return bool(flat.dot(flat) < INF or np.isfinite(flat).all())  # the product alone takes a fifth of the time
+
+
+def row(batch: Tree, i: int) -> Tree:
+    """Row i as a batch of one."""
+    return map_(lambda array: array[i : i + 1], batch)
+
+
+def infinite_row(batch: Tree, n: int) -> int:
+    """The first of n rows that is not finite."""
+    return next(i for i in range(n) if not finite(row(batch, i)))
