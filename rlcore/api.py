@@ -78,7 +78,8 @@ class Run:
         spaces = self.env.observation_space, self.env.action_space
         self.agent = agent_class.from_spaces(*spaces, self.config, rng.generator(seed))
         self.t = 0  # rows so far
-        self._files: RunFolder | None = None
+        self._files: RunFolder | None = None  # locked, from resume() to the end of learn()
+        self._recorder: Any = None  # with _watch and _checkpoint: hooks that write into the folder
         self._evaluations: dict[tuple[int, int], VectorEnv] = {}
 
     def record_in(self, folder: str | Path) -> None:
@@ -95,21 +96,31 @@ class Run:
             self.t = train(self.agent, self.env, self.t + steps, hooks, self.t)
             return self
         goal = self.t + steps
-        if self._files is None:
-            self._files = RunFolder.create(self.folder, {**self.header(), "steps": goal})
-            self._recorder, self._watch, self._checkpoint = self._observers(self.folder)
+        files = self._files or self._opened(goal)
         line = [Progress(self._recorder, goal, self.t)] if progress else []
         try:
             every = [*hooks, self._recorder, self._watch, *line, self._checkpoint]
             self.t = train(self.agent, self.env, goal, every, self.t)
             if self.t % self.monitor.checkpoint_every:
                 self._checkpoint.save(self.t)
-            self._files.finish()
+            files.finish()
         finally:
             for hook in line:
                 hook.close()
             self._recorder.flush_files()
+            files.close()
+            self._files = None
         return self
+
+    def _opened(self, goal: int) -> RunFolder:
+        """The folder to train into, new at the first time."""
+        if self._recorder is not None:
+            files = RunFolder.open(self.folder)
+            files.extend(goal)
+            return files
+        files = RunFolder.create(self.folder, {**self.header(), "steps": goal})
+        self._recorder, self._watch, self._checkpoint = self._observers(files.path)
+        return files
 
     def _observers(self, folder: Path) -> tuple[Recorder, Evaluation, Checkpoint]:
         m = self.monitor

@@ -45,8 +45,12 @@ class DQNConfig:
                 raise ValueError(f"{name} must be within [0, 1], got {getattr(self, name)}")
         if self.buffer_size < self.batch_size:
             raise ValueError(f"buffer_size {self.buffer_size} is smaller than batch_size {self.batch_size}")
-        if self.learning_starts < 0 or not self.max_grad_norm > 0:
-            raise ValueError("learning_starts must not be negative and max_grad_norm must be positive")
+        if self.learning_starts < 0:
+            raise ValueError(f"learning_starts must not be negative, got {self.learning_starts}")
+        if not self.max_grad_norm > 0:
+            raise ValueError(f"max_grad_norm must be positive, got {self.max_grad_norm}")
+        if any(n < 1 for n in self.hidden):
+            raise ValueError(f"hidden must be sizes of at least 1, got {self.hidden}")
 
 
 class DQN(Agent):
@@ -83,11 +87,10 @@ class DQN(Agent):
     @classmethod
     def from_spaces(cls, observation_space: Any, action_space: Any, config: DQNConfig, rng: np.random.Generator) -> DQN:
         """Adam, an MLP on Box or Discrete observations, epsilon-greedy exploration; the actions must be Discrete."""
-        n_actions = getattr(action_space, "n", None)
         if type(action_space).__name__ != "Discrete" or action_space.start != 0:
             raise ValueError(f"{cls.__name__} needs a Discrete action space that starts at 0, got {action_space}")
         init, sampling, acting, own = rng.spawn(4)
-        q = value_network(observation_space, config.hidden, int(n_actions), init)
+        q = value_network(observation_space, config.hidden, int(action_space.n), init)
         optimizer = Adam(config.learning_rate(0), corrected_eps=True)
         optimizer.add_hook(GradientClipping(config.max_grad_norm))
         columns = {"obs": (observation_space.shape, stored_dtype(observation_space)), "action": ((), np.int64)}
@@ -108,6 +111,8 @@ class DQN(Agent):
     def update(self) -> dict[str, Any]:
         if not self.due or not len(self.replay):
             return {}
+        if not self.n_updates:
+            self.target.copyparams(self.q)  # whose sizes, and values, may have been given since
         self.optimizer.learning_rate = self.config.learning_rate(self.t)
         stats = [self.learn(self.replay.sample(self.config.batch_size)) for _ in range(self.due)]
         self.due = 0

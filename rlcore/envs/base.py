@@ -69,5 +69,5 @@ class VectorEnv(ABC):
         are no transitions, begins new ones.
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (many hold nothing)
         """Free what the environments hold."""

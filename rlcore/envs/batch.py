@@ -11,6 +11,7 @@ from gymnasium import spaces
 from rlcore.tree import Tree, leaves, map_
 
 INF = float("inf")
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ def finite(batch: Tree) -> bool:
         return all(map(finite, leaves(batch)))
     if batch.dtype.kind != "f":
         return True
-    flat = batch.ravel()
-    return bool(flat.dot(flat) < INF or np.isfinite(flat).all())  # the product alone takes a fifth of the time
+    # the product takes a third of the time of isfinite and all, and vdot, unlike dot, never warns of an overflow
+    return bool(np.vdot(batch, batch) < INF or np.isfinite(batch).all())
 
 
 def row(batch: Tree, i: int) -> Tree:

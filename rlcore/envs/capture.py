@@ -36,9 +36,11 @@ def probe(make: Callable[[], Any]) -> bool:
         actions = deepcopy(here.action_space)  # the space itself may be shared with who uses the environment
         actions.seed(0)
         here.reset(seed=1)
-        for _ in range(STEPS):
+        for k in range(2 * STEPS):
             if _over(here.step(actions.sample())):
                 here.reset(seed=2)
+            elif k >= STEPS:  # in the midst of an episode, where there is something to lose
+                break
         there.reset(seed=3)
         load_captured(there, capture(here))
         for _ in range(STEPS):

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from rlcore.envs.base import VectorEnv, episode_seed, no_transition, refuse_others
-from rlcore.envs.batch import empty_batch, finite, infinite_row, put
+from rlcore.envs.batch import LARGEST, empty_batch, finite, infinite_row, put
 from rlcore.stream import Step
 from rlcore.tree import map_
 
@@ -62,9 +62,8 @@ class ForeignEnv(VectorEnv):
         put(out, ..., obs)
         if not finite(out):
             i = infinite_row(out, self.n_envs)
-            raise ValueError(
-                f"stream {i} of {self.env}: {call} after step {self._lengths[i]} gave an observation with NaN or infinity"
-            )
+            k = self._lengths[i]
+            raise ValueError(f"stream {i} of {self.env}: {call} gave NaN or infinity in the observation after step {k}")
         return out
 
     def _refuse_unlike(self, own: np.ndarray, obs: Any) -> None:
@@ -82,8 +81,9 @@ class ForeignEnv(VectorEnv):
         final = obs = self._batch(obs, "step()")
         valid = ~self._ended
         reward = np.where(valid, reward, 0.0)
-        if not np.isfinite(reward).all():
-            i = infinite_row(reward, self.n_envs)
+        sound = np.abs(reward) <= LARGEST
+        if not sound.all():
+            i = sound.argmin()
             raise ValueError(f"stream {i} of {self.env} gave the reward {reward[i]} in step {self._lengths[i] + 1}")
         terminated = np.asarray(terminated, bool) & valid
         truncated = np.asarray(cut, bool) & valid & ~terminated

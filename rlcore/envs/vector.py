@@ -14,13 +14,12 @@ import numpy as np
 from gymnasium import spaces
 
 from rlcore.envs.base import VectorEnv, episode_seed, no_transition, refuse_others
-from rlcore.envs.batch import complaint, empty_batch, finite, infinite_row, put, row, structure
+from rlcore.envs.batch import LARGEST, complaint, empty_batch, finite, infinite_row, put, row, structure
 from rlcore.envs.capture import capture, load_captured, probe
 from rlcore.stream import Step
 from rlcore.tree import leaves, map_
 
 Make = Callable[[], gymnasium.Env[Any, Any]]
-LARGEST = float(np.finfo(np.float32).max)
 
 
 class SerialEnv(VectorEnv):
@@ -46,8 +45,7 @@ class SerialEnv(VectorEnv):
         self._acting = structure(self.action_space, "actions")
         self.resumable = None
         self.obs: Any = None
-        self._sets = [self._arrays(), self._arrays()]  # a Step's arrays hold until step() has been called twice more
-        self._turn = 0
+        self._fresh_arrays()
         self._valid = np.ones(n_envs, bool)
         self._numbers = [0] * n_envs  # of the running episodes
         self._returns = [0.0] * n_envs
@@ -58,17 +56,21 @@ class SerialEnv(VectorEnv):
         self._first = True  # the next step is the first after a reset, whose shapes are checked
         self._lost = False  # the running episodes could not be had back: the next step begins new ones
 
-    def _arrays(self) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
-        n = self.n_envs
-        return empty_batch(self.observation_space, n), np.zeros(n, np.float32), np.zeros(n, bool), np.zeros(n, bool)
+    def _fresh_arrays(self) -> None:
+        """Two sets, for a Step's arrays hold until step() has been called twice more; what was given out is let go."""
+        n, space = self.n_envs, self.observation_space
+        self._sets = [
+            (empty_batch(space, n), np.zeros(n, np.float32), np.zeros(n, bool), np.zeros(n, bool)) for _ in range(2)
+        ]
+        self._turn = 0
 
     def reset(self) -> Any:
         self._numbers = list(range(self.n_envs))
         return self._begin_all()
 
     def _begin_all(self) -> Any:
-        self._turn = 1 - self._turn
-        self.obs = self._sets[self._turn][0]
+        self._fresh_arrays()
+        self.obs = self._sets[0][0]
         for i in range(self.n_envs):
             self._begin(i, self.obs, seeded=True)
         self._first, self._lost = True, False
@@ -196,9 +198,9 @@ class SerialEnv(VectorEnv):
         self._returns = [float(r) for r in state["returns"]]
         self._lengths = [int(n) for n in state["lengths"]]
         self._first, self._lost = True, self.resumable == "no"
-        self.obs = self._sets[self._turn][0]
-        put(self.obs, ..., saved)
-        return self.obs
+        self._fresh_arrays()
+        self.obs = saved
+        return saved
 
     def _replay(self, i: int, taken: dict[str, Any], scratch: Any, saved: Any, total: float) -> None:
         """Bring a stream to where it was by its episode's actions; observation and return must come out the same."""
@@ -214,8 +216,8 @@ class SerialEnv(VectorEnv):
         same = [there[i].tobytes() == here[i].tobytes() for there, here in zip(leaves(scratch), leaves(saved))]
         if over or sum_ != total or not all(same):
             raise ValueError(
-                f"{self._name(i)} is not deterministic: the same seed and actions led to {row(scratch, i)} and the return "
-                f"{sum_}, not to {row(saved, i)} and {total}; it cannot be resumed unless it draws from its np_random alone"
+                f"{self._name(i)} is not deterministic: the same seed and actions led to {row(scratch, i)} and the "
+                f"return {sum_}, not to {row(saved, i)} and {total}; to resume, it must draw from its np_random alone"
             )
 
     def close(self) -> None:

@@ -9,6 +9,6 @@ from rlcore.harness.record import Recorder
 from rlcore.harness.storage import CheckpointError, load_state, save_state
 
 __all__ = [
-    "Checkpoint", "CheckpointError", "Evaluation", "Hook", "Progress", "Recorder", "RunFolder", "evaluate", "load_state",
-    "newest_state", "save_state", "train",
+    "Checkpoint", "CheckpointError", "Evaluation", "Hook", "Progress", "Recorder", "RunFolder", "evaluate",
+    "load_state", "newest_state", "save_state", "train",
 ]  # fmt: skip

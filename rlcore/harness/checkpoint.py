@@ -34,13 +34,13 @@ class Checkpoint:
             self.save(t)
 
     def save(self, t: int) -> Path:
-        """Save now; gives the folder. Older ones are deleted once the new one is in place."""
+        """Save now; gives the folder. Of the saves up to t the newest `keep` stay; later ones are left alone."""
         path = self.folder / f"step-{t:012d}"
         state = {"t": t, "library_rng": rng.state_of(rng.default())}
         state["parts"] = {name: part.state() for name, part in self.parts.items()}
         save_state(path, state, self.last)
         self.last = path
-        for old in checkpoints(self.folder)[self.keep :]:
+        for old in [p for p in checkpoints(self.folder) if p.name <= path.name][self.keep :]:
             shutil.rmtree(old, ignore_errors=True)
         return path
 
@@ -70,17 +70,21 @@ def checkpoints(folder: str | Path) -> list[Path]:
 
 
 def newest_state(folder: str | Path) -> tuple[Path, dict[str, Any]] | None:
-    """The newest save that is whole, with a warning for each damaged one; ValueError if all are damaged."""
-    errors = []
+    """The newest save that is whole, with a warning for each damaged one; CheckpointError if all are damaged."""
+    damages = []
     for path in checkpoints(folder):
         try:
             state = load_state(path)
+            if not (
+                isinstance(state.get("t"), int) and isinstance(state.get("parts"), dict) and "library_rng" in state
+            ):
+                raise CheckpointError(f"{path} is a saved state, but no checkpoint of a run")
         except CheckpointError as error:
-            errors.append(str(error))
+            damages.append(str(error))
             continue
-        for error in errors:
-            warnings.warn(f"{error}; using the older {path.name}", stacklevel=2)
+        for damage in damages:
+            warnings.warn(f"{damage}; using the older {path.name}", stacklevel=2)
         return path, state
-    if errors:
-        raise CheckpointError(f"no checkpoint in {folder} is whole: {'; '.join(errors)}. Nothing has been changed")
+    if damages:
+        raise CheckpointError(f"no checkpoint in {folder} is whole: {'; '.join(damages)}. Nothing has been changed")
     return None

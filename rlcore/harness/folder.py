@@ -90,8 +90,8 @@ def find_resumable(root: str | Path, env: str, algorithm: str, config: dict[str,
 
 def same_run(theirs: dict[str, Any], ours: dict[str, Any]) -> bool:
     """Whether two configs are of one run: equal but for the number of steps, which may have grown."""
-    grown = theirs.get("steps", 0) <= ours.get("steps", 0)
-    return grown and {**theirs, "steps": 0} == {**ours, "steps": 0}
+    steps = theirs.get("steps")
+    return isinstance(steps, int) and steps <= ours["steps"] and {**theirs, "steps": 0} == {**ours, "steps": 0}
 
 
 def safe(name: str) -> str:

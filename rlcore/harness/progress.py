@@ -28,7 +28,9 @@ class Progress:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
             done = TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps")
-            self._bar = Progress(BarColumn(), done, TextColumn("{task.description}"), TimeRemainingColumn(), auto_refresh=False)
+            self._bar = Progress(
+                BarColumn(), done, TextColumn("{task.description}"), TimeRemainingColumn(), auto_refresh=False
+            )
             self._task = self._bar.add_task("", total=steps, completed=t)
             self._bar.start()
         self._every = REFRESH if self._bar else PLAIN

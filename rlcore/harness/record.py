@@ -112,7 +112,7 @@ class Recorder:
         try:
             if self._events is None:
                 number = len(list(self.folder.glob("events.out.tfevents.*")))  # two may begin in one second
-                name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{number}"
+                name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{number:03}"
                 self._events = self.folder / name
                 self._waiting[:0] = _event(file_version="brain.Event:2")
             with self._events.open("ab") as file:
@@ -154,7 +154,7 @@ class Recorder:
             files = {}
             self._give_up(error)
         return {
-            "sums": {str(i): [name, float(total), self._counts[name]] for i, (name, total) in enumerate(self._sums.items())},
+            "sums": [[name, float(total), self._counts[name]] for name, total in self._sums.items()],
             "returns": np.array(self._returns, np.float64),
             "lengths": np.array(self._lengths, np.int64),
             "episodes": self._episodes,
@@ -166,8 +166,8 @@ class Recorder:
 
     def load(self, state: dict[str, Any]) -> None:
         """Take a `state()` back, and cut the log files to what they were then; more goes into a new event file."""
-        sums = {name: total for name, total, _ in state["sums"].values()}
-        counts = {name: count for name, _, count in state["sums"].values()}
+        sums = {name: total for name, total, _ in state["sums"]}
+        counts = {name: count for name, _, count in state["sums"]}
         returns, lengths = deque(state["returns"].tolist(), WINDOW), deque(state["lengths"].tolist(), WINDOW)
         episodes, flushed, elapsed = state["episodes"], state["flushed"], state["elapsed"]
         now, files = time.monotonic(), state["files"]

@@ -1,31 +1,30 @@
 """A state tree as a folder: `state.json`, `tensors.safetensors` and chunks of rings, whole or not at all.
 
-Every file is written into a folder with a temporary name, synchronised, and the folder renamed. state.json holds the tree
-with its JSON scalars, the SHA-256 of every other file, and one of itself; tensors carry a CRC-32 each, which names the
-damaged one. A ring is cut into chunks of rows; one that has not changed since an earlier save is linked, not written.
+state.json holds the tree with its JSON scalars, the SHA-256 of every other file, and one of itself; tensors carry a
+CRC-32 each, which names the damaged one. A ring is cut into chunks of rows; a chunk that has not changed since an
+earlier save is linked, not written again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import secrets
-import shutil
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rlcore.backend import is_array, to_cpu
+from rlcore.harness.files import linked, present, read, whole_folder, write
 from rlcore.tree import Ring
 
 FORMAT = 1
-CHUNK = 16_384  # rows
+CHUNK = 16_384  # rows; part of the format
+DTYPES = {"bool", *(f"{kind}{n}" for kind in ("int", "uint") for n in (8, 16, 32, 64)), "float16", "float32", "float64"}
 NAME = re.compile(r"tensors\.safetensors|ring-[0-9]+-[0-9]+\.bin")
-KINDS = "biuf"
 
 
 class CheckpointError(ValueError):
@@ -33,64 +32,56 @@ class CheckpointError(ValueError):
 
 
 def save_state(folder: str | Path, state: dict[str, Any], previous: str | Path | None = None) -> None:
-    """Store a tree of arrays, Rings and JSON scalars; `previous` is an earlier save whose unchanged chunks are linked.
+    """Store a tree of arrays, Rings, tuples, lists and JSON scalars.
 
-    What was there under this name is replaced; an interruption leaves the old one or the new one.
+    previous: an earlier save of the same Rings, whose unchanged chunks are linked. A state that has been saved under
+    this name is replaced, and an interruption leaves the old one or the new one; ValueError if it is something else.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.parent / f".{folder.name}.tmp.{os.getpid()}.{secrets.token_hex(4)}"
-    temporary.mkdir(mode=0o755)
-    try:
+    if folder.exists() and not _is_state(folder):
+        raise ValueError(f"{folder} holds something that is no saved state; choose another folder")
+    with whole_folder(folder) as new:
         arrays: dict[str, np.ndarray] = {}
         rings: dict[str, Ring] = {}
         tree = _encoded(state, "", arrays, rings)
-        files = {"tensors.safetensors": _save_arrays(temporary / "tensors.safetensors", arrays)}
-        groups = _save_rings(temporary, rings, files, None if previous is None else Path(previous))
+        files = {"tensors.safetensors": _save_arrays(new / "tensors.safetensors", arrays)}
+        groups = _save_rings(new, rings, files, None if previous is None else Path(previous))
         body = {"format": FORMAT, "tree": tree, "groups": groups, "files": files}
         text = json.dumps(body)
-        _write(temporary / "state.json", json.dumps({"sha256": _sha(text.encode()), "body": body}).encode())
-        _sync(temporary)
-        if folder.exists():
-            old = temporary.with_name(temporary.name + ".old")
-            folder.rename(old)
-            temporary.rename(folder)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(folder)
-        _sync(folder.parent)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        write(new / "state.json", json.dumps({"sha256": _sha(text.encode()), "body": body}).encode())
 
 
 def load_state(folder: str | Path) -> dict[str, Any]:
     """Read a saved tree back; CheckpointError names the file or tensor that is missing, damaged or not ours."""
-    folder = Path(folder)
+    folder = present(Path(folder))
     body = _read_body(folder)
-    data = {}
-    for name, digest in body["files"].items():
-        if not NAME.fullmatch(name):
-            raise CheckpointError(f"{folder}: state.json names a file {name!r} that no checkpoint has")
-        data[name] = _read(folder / name)
-        if _sha(data[name]) != digest:
-            what = _damaged_tensor(data[name]) if name == "tensors.safetensors" else ""
-            raise CheckpointError(f"{folder / name} is damaged{what}: its checksum is not the one in state.json")
     try:
-        arrays = _arrays_in(data["tensors.safetensors"])
-        rings = _rings_in(body["groups"], data)
-        return _decoded(body["tree"], arrays, rings)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        files = body["files"]
+        for name in files:
+            if not NAME.fullmatch(name):
+                raise CheckpointError(f"{folder}: state.json names a file {name!r} that no checkpoint has")
+        arrays = _arrays_in(_checked(folder, "tensors.safetensors", files))
+        rings = _rings_in(body["groups"], lambda name: _checked(folder, name, files))
+        tree = _decoded(body["tree"], arrays, rings)
+        if not isinstance(tree, dict):
+            raise TypeError(f"it holds a {type(tree).__name__}, not a dict")
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever a hostile file brings about, MemoryError and RecursionError among it
         raise CheckpointError(f"{folder} cannot be read: {type(error).__name__}: {error}") from None
+    return tree
 
 
 def _read_body(folder: Path) -> dict[str, Any]:
     try:
         whole = json.loads(_read(folder / "state.json"))
         body, digest = whole["body"], whole["sha256"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        whole = digest == _sha(json.dumps(body).encode()) and isinstance(body, dict)
+    except CheckpointError:
+        raise
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{folder / 'state.json'} is damaged: {type(error).__name__}") from None
-    if _sha(json.dumps(body).encode()) != digest:
+    if not whole:
         raise CheckpointError(f"{folder / 'state.json'} is damaged: its checksum does not fit")
     if body.get("format") != FORMAT:
         raise CheckpointError(f"{folder} has format {body.get('format')}; this version of rlcore reads format {FORMAT}")
@@ -99,56 +90,66 @@ def _read_body(folder: Path) -> dict[str, Any]:
 
 # the tree
 def _encoded(value: Any, path: str, arrays: dict[str, np.ndarray], rings: dict[str, Ring]) -> Any:
+    """The tree as JSON values; arrays and Rings go into the two dicts, and a reference stays in their place."""
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str) or "/" in key or key.startswith("$"):
                 raise TypeError(f"state: key {key!r} under {path or '/'} must be a str without '/' and a leading '$'")
         return {key: _encoded(v, f"{path}/{key}", arrays, rings) for key, v in value.items()}
     if isinstance(value, Ring):
+        _check_dtype(path, value.array)
         rings[path] = value
         return {"$ring": path}
     if is_array(value):
+        _check_dtype(path, value)
         array = to_cpu(value)
-        if array.dtype.kind not in KINDS:
-            raise TypeError(f"state: {path} has dtype {array.dtype}; bool, integers and floats can be stored")
         arrays[path] = array if array.flags.c_contiguous else array.copy(order="C")
         return {"$array": path}
-    if isinstance(value, tuple):
-        return {"$tuple": [_encoded(v, f"{path}/{i}", arrays, rings) for i, v in enumerate(value)]}
+    if isinstance(value, (tuple, list)):
+        items = [_encoded(v, f"{path}/{i}", arrays, rings) for i, v in enumerate(value)]
+        return {"$tuple": items} if isinstance(value, tuple) else items
     if isinstance(value, np.generic):
-        return value.item()
-    return value
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"state: {path} is a {type(value).__name__}; arrays, Rings and JSON scalars can be stored")
+
+
+def _check_dtype(path: str, array: Any) -> None:
+    if str(array.dtype) not in DTYPES:
+        raise TypeError(
+            f"state: {path} has dtype {array.dtype}; bool, integers and floats of this machine can be stored"
+        )
 
 
 def _decoded(value: Any, arrays: dict[str, np.ndarray], rings: dict[str, Ring]) -> Any:
-    if isinstance(value, dict):
-        if "$array" in value:
-            return arrays[value["$array"]]
-        if "$ring" in value:
-            return rings[value["$ring"]]
-        if "$tuple" in value:
-            return tuple([_decoded(v, arrays, rings) for v in value["$tuple"]])
-        return {key: _decoded(v, arrays, rings) for key, v in value.items()}
-    return value
+    if isinstance(value, list):
+        return [_decoded(v, arrays, rings) for v in value]
+    if not isinstance(value, dict):
+        return value
+    if "$array" in value:
+        return arrays[value["$array"]]
+    if "$ring" in value:
+        return rings[value["$ring"]]
+    if "$tuple" in value:
+        return tuple([_decoded(v, arrays, rings) for v in value["$tuple"]])
+    return {key: _decoded(v, arrays, rings) for key, v in value.items()}
 
 
 # arrays
 def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> str:
     from safetensors.numpy import save
 
-    data = save(arrays, {f"crc32 {name}": str(zlib.crc32(a.tobytes())) for name, a in arrays.items()})
-    _write(path, data)
+    crcs = {f"crc32 {name}": str(zlib.crc32(array.tobytes())) for name, array in arrays.items()}
+    data = save(arrays, {"writer": "rlcore", **crcs})  # never without a note: such a file of no arrays cannot be read
+    write(path, data)
     return _sha(data)
 
 
 def _arrays_in(data: bytes) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    try:
-        return load(data)
-    except SafetensorError as error:
-        raise ValueError(error) from None
+    return load(data)
 
 
 def _damaged_tensor(data: bytes) -> str:
@@ -170,46 +171,58 @@ def _save_rings(folder: Path, rings: dict[str, Ring], files: dict[str, str], pre
     shared: dict[tuple[int, int], list[str]] = {}
     for path, ring in rings.items():
         shared.setdefault((len(ring.array), ring.written), []).append(path)
-    before = None
-    if previous is not None:
-        try:
-            before = _read_body(previous)
-        except CheckpointError:
-            pass  # then every chunk is written anew
-    groups = []
+    earlier = _earlier(previous)
+    groups: list[dict[str, Any]] = []
     for g, ((length, written), paths) in enumerate(shared.items()):
         columns = [[p, str(rings[p].array.dtype), list(rings[p].array.shape[1:])] for p in paths]
         groups.append({"length": length, "written": written, "columns": columns})
-        old = before["groups"][g] if before is not None and g < len(before["groups"]) else None
-        same = old is not None and old["length"] == length and old["columns"] == columns and old["written"] <= written
-        for k in range(-(-min(length, written) // CHUNK)):
-            name, rows = f"ring-{g}-{k}.bin", slice(k * CHUNK, min((k + 1) * CHUNK, length, written))
-            if same and not _touched(k, length, old["written"], written) and name in before["files"]:  # type: ignore[index]
-                _link(previous / name, folder / name)  # type: ignore[operator]
-                files[name] = before["files"][name]  # type: ignore[index]
+        old = earlier["groups"][g] if g < len(earlier["groups"]) else {**groups[g], "written": 0}
+        same = old["length"] == length and old["columns"] == columns and old["written"] <= written
+        for k in range(_chunks(length, written)):
+            name = f"ring-{g}-{k}.bin"
+            rows = slice(k * CHUNK, min((k + 1) * CHUNK, length, written))
+            unchanged = same and name in earlier["files"] and not _touched(k, length, old["written"], written)
+            if unchanged and previous is not None and linked(previous / name, folder / name):
+                files[name] = earlier["files"][name]
             else:
                 data = b"".join([rings[p].array[rows].tobytes() for p in paths])
-                _write(folder / name, data)
+                write(folder / name, data)
                 files[name] = _sha(data)
     return groups
 
 
+def _earlier(previous: Path | None) -> dict[str, Any]:
+    """What an earlier save says of its rings; nothing if there is none to be read: then every chunk is written."""
+    try:
+        if previous is not None:
+            return _read_body(previous)
+    except CheckpointError:
+        pass
+    return {"groups": [], "files": {}}
+
+
+def _chunks(length: int, written: int) -> int:
+    """How many chunks hold rows."""
+    return -(-min(length, written) // CHUNK)
+
+
 def _touched(k: int, length: int, before: int, written: int) -> bool:
     """Whether rows from `before` up to `written` fell into chunk k."""
-    if written - before >= length:
-        return True
-    first, last = k * CHUNK, min((k + 1) * CHUNK, length)
     start, count = before % length, written - before
-    return count > 0 and ((start < last and start + count > first) or start + count - length > first)
+    first, last = k * CHUNK, min((k + 1) * CHUNK, length)
+    wrapped = start + count - length  # slots from 0 on that were written after the end of the ring was reached
+    return count >= length or (start < last and first < start + count and count > 0) or first < wrapped
 
 
-def _rings_in(groups: list[Any], data: dict[str, bytes]) -> dict[str, Ring]:
-    rings = {}
+def _rings_in(groups: list[Any], contents: Callable[[str], bytes]) -> dict[str, Ring]:
+    rings: dict[str, Ring] = {}
     for g, group in enumerate(groups):
         length, written = group["length"], group["written"]
-        arrays = [np.zeros((length, *shape), np.dtype(dtype)) for _, dtype, shape in group["columns"]]
-        for k in range(-(-min(length, written) // CHUNK)):
-            chunk, at = data[f"ring-{g}-{k}.bin"], 0
+        if written < 0 or any(dtype not in DTYPES for _, dtype, _ in group["columns"]):
+            raise ValueError(f"ring {g} has {written} rows of {group['columns']}")
+        arrays = [np.zeros((length, *shape), dtype) for _, dtype, shape in group["columns"]]
+        for k in range(_chunks(length, written)):
+            chunk, at = contents(f"ring-{g}-{k}.bin"), 0
             rows = slice(k * CHUNK, min((k + 1) * CHUNK, length, written))
             for array in arrays:
                 part = array[rows]
@@ -220,37 +233,24 @@ def _rings_in(groups: list[Any], data: dict[str, bytes]) -> dict[str, Ring]:
 
 
 # files
+def _is_state(folder: Path) -> bool:
+    return (folder / "state.json").exists() or all(NAME.fullmatch(path.name) for path in folder.iterdir())
+
+
 def _sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
 def _read(path: Path) -> bytes:
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            return file.read()
+        return read(path)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _write(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without links
-        shutil.copyfile(source, target)
-        _sync(target)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _checked(folder: Path, name: str, files: dict[str, str]) -> bytes:
+    data = _read(folder / name)
+    if _sha(data) != files[name]:
+        where = _damaged_tensor(data) if name == "tensors.safetensors" else ""
+        raise CheckpointError(f"{folder / name} is damaged{where}: its checksum is not the one in state.json")
+    return data

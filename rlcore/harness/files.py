@@ -1,0 +1,112 @@
+"""Files that are on the disk once written, and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TEMPORARY = re.compile(r"\..+\.tmp\.([0-9]{1,9})\.[0-9a-f]{8}")  # the number is the writer's process id
+ABANDONED = 3600  # seconds after which a temporary folder may be swept: another machine may be writing here, too
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A new folder to write files into; at the end it gets its name, or is deleted if an exception came.
+
+    A folder that has the name is replaced: until that is done, `present(folder)` is the old one, then the new one.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    sweep(folder.parent)
+    temporary = folder.with_name(f".{folder.name}.tmp.{os.getpid()}.{secrets.token_hex(4)}")
+    temporary.mkdir()
+    aside = _aside(folder)
+    try:
+        yield temporary
+        _sync(temporary)
+        if folder.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+        temporary.rename(folder)
+        _sync(folder.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def present(folder: Path) -> Path:
+    """Where the contents of a folder are: elsewhere if its replacement was interrupted between two renames."""
+    return _aside(folder) if not folder.exists() and _aside(folder).exists() else folder
+
+
+def sweep(folder: Path) -> None:
+    """Delete the temporary folders of processes that were killed, an hour after they were last written to."""
+    for path in folder.iterdir():
+        found = TEMPORARY.fullmatch(path.name)
+        try:
+            if found and not _alive(int(found[1])) and time.time() - path.stat().st_mtime > ABANDONED:
+                shutil.rmtree(path, ignore_errors=True)
+        except OSError:  # another process was quicker
+            pass
+
+
+def write(path: Path, data: bytes) -> None:
+    """Make a new file, and have it on the disk."""
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(path: Path) -> bytes:
+    """The contents of a regular file; OSError for anything else: a link could lead anywhere, a pipe would never end."""
+    flags = [getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")]
+    with os.fdopen(os.open(path, os.O_RDONLY | flags[0] | flags[1] | flags[2]), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(0, "no regular file")
+        return file.read()
+
+
+def linked(source: Path, target: Path) -> bool:
+    """Whether the source could be linked, or copied where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        try:
+            write(target, read(source))
+        except OSError:
+            return False
+    return True
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _sync(folder: Path) -> None:
+    if os.name == "nt":  # where folders cannot be opened
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _alive(pid: int) -> bool:
+    if os.name == "nt":  # where os.kill would end it
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it belongs to somebody else
+        pass
+    return True

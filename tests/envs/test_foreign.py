@@ -1,0 +1,320 @@
+"""ForeignEnv: Gymnasium's own vector environment in its three auto-reset modes becomes one honest stream."""
+
+from __future__ import annotations
+
+import copy
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from rlcore.buffers import Replay
+from rlcore.envs import ForeignEnv, SerialEnv, episode_seed
+from rlcore.envs.toy import Chain, Forever, HashChain
+from rlcore.rng import generator
+from rlcore.tree import map_
+from tests.envs.worlds import Nested, Walk, World, through_a_file
+
+MODES = list(AutoresetMode)
+NEXT, SAME, DISABLED = AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED
+COLUMNS = {"obs": ((2,), np.int64), "action": ((), np.int64)}
+
+
+def foreign(make, n, mode, seed=0, **settings):
+    return ForeignEnv(SyncVectorEnv([make] * n, autoreset_mode=mode, **settings), seed)
+
+
+def test_next_step_by_hand():
+    """One chain of length 2, always right: the goal, then a row that is no transition."""
+    env = foreign(lambda: Chain(2), 1, NEXT)
+    assert env.reset().tolist() == [[1, 0, 0]]
+    steps = [env.step(np.array([1])) for _ in range(5)]
+    assert [s.obs.argmax() for s in steps] == [1, 2, 0, 1, 2]
+    assert all(s.final_obs is s.obs for s in steps)
+    assert [s.valid.item() for s in steps] == [True, True, False, True, True]
+    assert [s.terminated.item() for s in steps] == [False, True, False, False, True]
+    assert [s.reward.item() for s in steps] == [0, 1, 0, 0, 1]
+    assert [[x.tolist() for x in s.info["episode"]] if s.info else [] for s in steps] == [
+        [],
+        [[0], [1.0], [2]],
+        [],
+        [],
+        [[0], [1.0], [2]],
+    ]
+
+
+@pytest.mark.parametrize("mode", [SAME, DISABLED])
+def test_resets_at_once_by_hand(mode):
+    """Stream 0 goes right, right (the goal), right; stream 1 left, right, left: cut after 3."""
+    env = foreign(lambda: Chain(2, limit=3), 2, mode)
+    env.reset()
+    steps = [env.step(np.array(a)) for a in ([1, 0], [1, 1], [1, 0])]
+    assert [s.obs.argmax(1).tolist() for s in steps] == [[1, 0], [0, 1], [1, 0]]
+    assert [s.final_obs.argmax(1).tolist() for s in steps] == [[1, 0], [2, 1], [1, 0]]
+    assert steps[0].final_obs is steps[0].obs
+    assert steps[2].final_obs is not steps[2].obs
+    assert [s.terminated.tolist() for s in steps] == [[0, 0], [1, 0], [0, 0]]
+    assert [s.truncated.tolist() for s in steps] == [[0, 0], [0, 0], [0, 1]]
+    assert all(s.valid.all() for s in steps)
+    assert [x.tolist() for x in steps[1].info["episode"]] == [[0], [1.0], [2]]
+    assert [x.tolist() for x in steps[2].info["episode"]] == [[1], [0.0], [3]]
+    for step in steps:
+        assert [a.dtype for a in step[:6]] == [np.float32, np.float32, bool, bool, np.float32, bool]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_terminated_wins_over_truncated(mode):
+    env = foreign(lambda: Chain(2, limit=2), 1, mode)
+    env.reset()
+    env.step(np.array([1]))
+    step = env.step(np.array([1]))
+    assert (step.terminated.tolist(), step.truncated.tolist()) == ([True], [False])
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+@pytest.mark.parametrize("mode", MODES)
+def test_no_transition_is_mixed(mode, n_step):
+    """HashChain's law holds for each transition that a small replay gives, at every moment."""
+    env = foreign(HashChain, 3, mode, seed=2)
+    buffer, rng = Replay(120, COLUMNS, generator(0), n_step, gamma=1), generator(1)
+    obs, seen = env.reset(), 0
+    for _ in range(400):
+        action = rng.integers(4, size=3)
+        step = env.step(action)
+        buffer.add(obs, action, step)
+        obs = step.obs
+        if len(buffer):
+            batch = buffer.sample(16)
+            np.testing.assert_array_equal(batch["obs"][:, 0], batch["next_obs"][:, 0])  # of one episode
+            if n_step == 1:
+                np.testing.assert_array_equal(HashChain.after(batch["obs"], batch["action"]), batch["next_obs"])
+                np.testing.assert_array_equal(batch["reward"], batch["next_obs"][:, 1] % 7)
+            seen += (batch["discount"] == 0).sum()
+    assert seen > 100  # ends are among them
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_returns_and_lengths_are_those_of_the_valid_rows(mode):
+    env = foreign(Walk, 3, mode)
+    env.reset()
+    total, length, episodes = np.zeros(3), np.zeros(3, int), 0
+    for _ in range(300):
+        step = env.step(np.array([0, 1, 2]))
+        total += np.where(step.valid, step.reward, 0)
+        length += step.valid
+        assert ("episode" in step.info) == step.ended.any()
+        assert not (step.ended & ~step.valid).any()
+        if step.info:
+            stream, returns, lengths = step.info["episode"]
+            assert stream.tolist() == step.ended.nonzero()[0].tolist()
+            np.testing.assert_allclose(returns, total[stream], rtol=1e-4)
+            assert lengths.tolist() == length[stream].tolist()
+            total[stream], length[stream] = 0, 0
+            episodes += len(stream)
+    assert episodes > 20
+
+
+def test_disabled_plays_the_episodes_of_the_serial_env():
+    ours, theirs = SerialEnv(Walk, 3, seed=7), foreign(Walk, 3, DISABLED, seed=7)
+    assert ours.reset().tobytes() == theirs.reset().tobytes()
+    rng = generator(0)
+    for _ in range(150):
+        action = rng.integers(3, size=3)
+        a, b = ours.step(action), theirs.step(action)
+        for field in ("obs", "final_obs", "reward", "terminated", "truncated", "valid"):
+            assert getattr(a, field).tobytes() == getattr(b, field).tobytes(), field
+        assert a.info.keys() == b.info.keys()
+        if a.info:
+            assert [x.tolist() for x in a.info["episode"]] == [x.tolist() for x in b.info["episode"]]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_two_resets_play_the_same_episodes(mode):
+    env = foreign(Walk, 2, mode, seed=5)
+
+    def play():
+        obs = [env.reset()]
+        return np.stack(obs + [env.step(np.array([1, 2])).obs for _ in range(80)]).tobytes()
+
+    assert play() == play()
+    np.testing.assert_array_equal(env.reset()[1], np.float32(Walk().reset(seed=episode_seed(5, 1))[0]))
+
+
+@pytest.mark.parametrize("settings", [{}, {"copy": False}])
+@pytest.mark.parametrize("mode", MODES)
+def test_arrays_hold(mode, settings):
+    env = foreign(lambda: Chain(2, limit=3), 2, mode, **settings)
+    kept, rng = [env.reset()], generator(0)
+    for _ in range(20):
+        then = copy.deepcopy(kept)
+        step = env.step(rng.integers(2, size=2))
+        assert all((a == b).all() for a, b in zip(kept, then))
+        kept = list(step[:6])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nested_observations_and_actions(mode):
+    env = foreign(Nested, 2, mode)
+    obs = env.reset()
+    assert obs["pair"][0].dtype == np.float32
+    rng = generator(0)
+    action = {
+        "go": rng.integers(4, size=2),
+        "both": (rng.uniform(-1, 1, (2, 2)).astype(np.float32), rng.integers(2, size=(2, 2)).astype(np.int8)),
+    }
+    steps = [copy.deepcopy(env.step(action)) for _ in range(5)]
+    assert steps[3].final_obs["image"].tolist() == np.full((2, 2, 2), 4).tolist()
+    assert steps[3].final_obs["pair"][1].tolist() == [4, 4]
+    assert steps[3].obs["pair"][1].tolist() == ([4, 4] if mode is NEXT else [0, 0])
+    assert steps[3].info["episode"][1].tolist() == [10.0, 10.0]
+    assert steps[4].valid.tolist() == [mode is not NEXT] * 2
+    assert map_(np.shape, steps[4].obs) == map_(np.shape, obs)
+
+
+class Bare(gymnasium.vector.VectorEnv):
+    """Gives what it is told to."""
+
+    def __init__(self, mode="NextStep", obs=None, reward=0.0, ends=False):
+        self.num_envs, self.metadata = 2, {} if mode is None else {"autoreset_mode": mode}
+        self.single_observation_space = spaces.Box(-1, 1, (3,), np.float32)
+        self.single_action_space = spaces.Discrete(2)
+        self.now = np.zeros((2, 3), np.float32) if obs is None else obs
+        self.reward, self.ends = reward, ends
+
+    def reset(self, *, seed=None, options=None):
+        return self.now, {}
+
+    def step(self, actions):
+        return self.now, np.array([0, self.reward]), np.array([False, self.ends]), np.zeros(2, bool), {}
+
+
+@pytest.mark.parametrize("mode", [None, "nextstep", "sometimes", 3])
+def test_an_unknown_mode_is_refused(mode):
+    with pytest.raises(ValueError, match=r"Bare: metadata\['autoreset_mode'\] is .*NEXT_STEP, SAME_STEP, DISABLED"):
+        ForeignEnv(Bare(mode))
+
+
+@pytest.mark.parametrize("mode", [*MODES, *[m.value for m in MODES]])
+def test_a_mode_may_be_a_word(mode):
+    assert ForeignEnv(Bare(mode)).mode is AutoresetMode(mode)
+
+
+def test_bad_data_is_refused():
+    action = np.zeros(2, int)
+    for obs, words in (
+        (np.zeros((2, 4), np.float32), r"of shape \(2, 4\) float32, .* promises \(2, 3\) float32"),
+        (np.zeros((1, 3), np.float32), r"of shape \(1, 3\)"),
+        (np.zeros((2, 3), complex), "complex128"),
+        (np.array([[0, 0, 0], [0, np.nan, 0]]), "stream 1 of .* NaN"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            ForeignEnv(Bare(obs=obs)).reset()
+        env = ForeignEnv(Bare())
+        env.reset()
+        env.env.now = obs
+        with pytest.raises(ValueError, match=words):
+            env.step(action)
+    for reward in (np.nan, np.inf, 1e39):
+        env = ForeignEnv(Bare(reward=reward))
+        env.reset()
+        with pytest.raises(ValueError, match=r"stream 1 of .* gave the reward (nan|inf|1e\+39) in step 1"):
+            env.step(action)
+    env = ForeignEnv(Bare(SAME, ends=True))
+    env.reset()
+    with pytest.raises(ValueError, match=r"SAME_STEP, but an episode ended without info\['final_obs'\]"):
+        env.step(action)
+
+
+# resume: the running episodes are dropped
+@pytest.mark.parametrize("mode", MODES)
+def test_a_load_cuts_and_begins_new_episodes(mode):
+    env = foreign(Walk, 2, mode, seed=3)
+    env.reset()
+    for _ in range(100):
+        env.step(np.array([1, 1]))
+    saved = through_a_file(env.state())
+    numbers = saved["numbers"].tolist()
+    assert min(numbers) > 1
+    other = foreign(Walk, 2, mode, seed=99)
+    assert other.load(saved).tobytes() == env.obs.tobytes()  # the true successor of the row before
+    step = other.step(np.array([1, 1]))
+    assert step.valid.tolist() == step.ended.tolist() == step.reward.tolist() == [0, 0]
+    fresh = [Walk().reset(seed=episode_seed(3, k + 2))[0] for k in numbers]
+    np.testing.assert_array_equal(step.obs, np.float32(fresh))
+    assert other.step(np.array([1, 1])).valid.all()
+    assert env.resumable == "no"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_replay_mixes_no_episodes_across_a_load(mode):
+    env = foreign(HashChain, 2, mode)
+    buffer, rng = Replay(1000, COLUMNS, generator(0)), generator(1)
+    obs = env.reset()
+    for k in range(300):
+        if k % 7 == 6:
+            saved = through_a_file(env.state())
+            env = foreign(HashChain, 2, mode)
+            obs = env.load(saved)
+        action = rng.integers(4, size=2)
+        step = env.step(action)
+        buffer.add(obs, action, step)
+        obs = step.obs
+    batch = buffer.sample(3000)
+    np.testing.assert_array_equal(HashChain.after(batch["obs"], batch["action"]), batch["next_obs"])
+
+
+def test_a_state_of_another_is_refused_before_anything_changes():
+    env = foreign(Walk, 2, DISABLED, seed=3)
+    env.reset()
+    obs, state = env.obs.copy(), through_a_file(env.state())
+    for other, words in (
+        (foreign(Walk, 3, DISABLED).state(), "with n_envs 3, here it is 2"),
+        ({**state, "env": "Chain"}, "with env 'Chain', here it is 'SyncVectorEnv'"),
+        ({**state, "obs": np.zeros((2, 5), np.float32)}, r"of shape \(2, 5\)"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            env.load(other)
+    assert env.obs.tobytes() == obs.tobytes()
+    assert env.step(np.array([0, 0])).valid.all()
+
+
+def test_a_state_not_started_starts():
+    env = foreign(Walk, 2, DISABLED, seed=3)
+    other = foreign(Walk, 2, DISABLED, seed=4)
+    assert other.load(through_a_file(env.state())).tobytes() == env.reset().tobytes()
+    assert other.step(np.array([0, 0])).valid.all()
+
+
+def test_ids_of_registered_environments_are_compared():
+    env = ForeignEnv(gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="sync"))
+    other = ForeignEnv(gymnasium.make_vec("Acrobot-v1", 2, vectorization_mode="sync"))
+    with pytest.raises(ValueError, match=r"with env 'CartPole-v1', here it is 'Acrobot-v1'"):
+        other.load(env.state())
+    env.close()
+    other.close()
+
+
+def test_values_of_a_cut_task_need_the_true_successor():
+    """Forever's final observation equals its first: what differs is `truncated`, in each mode."""
+    for mode in MODES:
+        env = foreign(lambda: Forever(3), 1, mode)
+        env.reset()
+        steps = [env.step(np.array([0])) for _ in range(8)]
+        assert not any(s.terminated.item() for s in steps)
+        assert sum(s.truncated.item() for s in steps) == 2
+
+
+def test_big_rewards_of_dummy_rows_do_not_count():
+    env = ForeignEnv(Bare(reward=5.0, ends=True))  # ends in each of its steps, even in dummy rows
+    env.reset()
+    steps = [env.step(np.zeros(2, int)) for _ in range(4)]
+    assert [s.valid.tolist() for s in steps] == [[True, True], [True, False]] * 2
+    assert [s.reward.tolist() for s in steps] == [[0, 5], [0, 0]] * 2
+    assert [s.terminated.tolist() for s in steps] == [[False, True], [False, False]] * 2
+    assert [s.info["episode"][1].tolist() for s in steps if s.info] == [[5.0], [5.0]]
+
+
+def test_worlds_of_float64_reach_agents_as_float32():
+    assert foreign(lambda: World(spaces.Box(-9, 9, (2,), np.float64)), 2, SAME).reset().dtype == np.float32

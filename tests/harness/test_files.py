@@ -1,0 +1,140 @@
+"""Files and folders that are there whole or not at all; what interrupted writers left is swept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from rlcore.harness import files
+from rlcore.harness.files import linked, present, read, sweep, whole_folder, write
+
+
+def gone():
+    """The number of a process that has ended."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def test_a_folder_appears_whole(tmp_path):
+    with whole_folder(tmp_path / "new" / "state") as folder:
+        write(folder / "a", b"1")
+        assert not (tmp_path / "new" / "state").exists()
+        assert folder.name.startswith(f".state.tmp.{os.getpid()}.")
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["state"]
+    assert read(tmp_path / "new" / "state" / "a") == b"1"
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    for k in range(3):
+        with whole_folder(tmp_path / "state") as folder:
+            write(folder / str(k), b"")
+    assert [str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")] == ["state", "state/2"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_exception_leaves_what_was_there(tmp_path, error):
+    with whole_folder(tmp_path / "state") as folder:
+        write(folder / "old", b"")
+
+    def replace():
+        with whole_folder(tmp_path / "state") as folder:
+            write(folder / "new", b"")
+            raise error
+
+    with pytest.raises(error):
+        replace()
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == ["state", "state/old"]
+
+
+def test_a_replacement_that_fails_between_its_renames_leaves_the_old_one_readable(tmp_path, monkeypatch):
+    with whole_folder(tmp_path / "state") as folder:
+        write(folder / "old", b"")
+    really = type(tmp_path).rename
+
+    def rename(path, target):
+        if ".tmp." in path.name:
+            raise OSError("no")
+        return really(path, target)
+
+    monkeypatch.setattr(type(tmp_path), "rename", rename)
+    for _ in range(2):  # the second time there is nothing in the way
+        with pytest.raises(OSError, match="no"), whole_folder(tmp_path / "state"):
+            pass
+        assert not (tmp_path / "state").exists()
+        assert (present(tmp_path / "state") / "old").exists()
+    monkeypatch.undo()
+    with whole_folder(tmp_path / "state") as folder:
+        write(folder / "new", b"")
+    assert present(tmp_path / "state") == tmp_path / "state"
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == ["state", "state/new"]
+
+
+def test_a_file_is_never_overwritten(tmp_path):
+    write(tmp_path / "a", b"1")
+    with pytest.raises(FileExistsError):
+        write(tmp_path / "a", b"2")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileExistsError):
+        write(tmp_path / "link", b"2")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_only_regular_files_are_read(tmp_path):
+    write(tmp_path / "a", b"secret")
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe", ".", "missing"):
+        with pytest.raises(OSError):  # noqa: PT011  which one differs between systems
+            read(tmp_path / name)
+
+
+def test_a_link_is_a_copy_where_there_are_no_links(tmp_path, monkeypatch):
+    write(tmp_path / "a", b"1")
+    assert linked(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a").stat().st_ino == (tmp_path / "b").stat().st_ino
+
+    def no(*args):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", no)
+    assert linked(tmp_path / "a", tmp_path / "c")
+    assert (tmp_path / "c").stat().st_nlink == 1
+    assert read(tmp_path / "c") == b"1"
+    assert not linked(tmp_path / "missing", tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+
+
+def test_only_old_leavings_of_dead_processes_are_swept(tmp_path):
+    dead, hour = gone(), files.ABANDONED
+    old = {
+        f".step-000000000005.tmp.{dead}.0123abcd": False,
+        f".best.tmp.{dead}.0123abcd": False,
+        f".best.tmp.{os.getpid()}.0123abcd": True,  # at work
+        f".best.tmp.{dead}.0123abcd.x": True,  # no name of ours
+        f"best.tmp.{dead}.0123abcd": True,
+        ".best.old": True,
+        "step-000000000005": True,
+    }
+    for name in old:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("")
+        os.utime(tmp_path / name, (time.time() - hour - 60,) * 2)
+    (tmp_path / f".new.tmp.{dead}.0123abcd").mkdir()  # of a machine that we cannot see
+    sweep(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {n for n, stays in old.items() if stays} | {
+        f".new.tmp.{dead}.0123abcd"
+    }
+
+
+def test_a_save_sweeps(tmp_path):
+    leaving = tmp_path / f".best.tmp.{gone()}.0123abcd"
+    leaving.mkdir()
+    os.utime(leaving, (0, 0))
+    with whole_folder(tmp_path / "other"):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["other"]

@@ -1,0 +1,27 @@
+"""Every experiment script runs, at a small size."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SMALL = {"dqn_cartpole.py": ["--steps", "1200", "--eval-every", "600"]}
+
+
+def test_every_script_has_a_small_size():
+    assert {p.name for p in (ROOT / "experiments").glob("*.py")} == set(SMALL)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_a_script_runs_and_goes_on(name, tmp_path):
+    command = [sys.executable, str(ROOT / "experiments" / name), "--folder", str(tmp_path), *SMALL[name]]
+    for _ in range(2):  # the second run finds the first one's last checkpoint
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"^seed 0: mean return [\d.]+ over 20 fresh episodes$", done.stdout, re.M), done.stdout
