@@ -48,7 +48,7 @@ def main(settings: Settings) -> None:
     progress = Progress(recorder, settings.steps, t)
     train(agent, env, settings.steps, [recorder, evaluation, progress, checkpoint], t)
     progress.close()
-    recorder.close()
+    recorder.flush_files()
 
     fresh = SerialEnv("CartPole-v1", n_envs=8, seed=settings.seed + 2_000_000)
     returns, _ = evaluate(agent.policy(), fresh, 20)

@@ -1,7 +1,7 @@
 """rlcore: reinforcement learning on its own define-by-run autograd core over NumPy and CuPy.
 
-`rlcore.DQN("CartPole-v1").learn(50_000)` is the short form; `rlcore.agents.DQN` is the algorithm. Importing this package
-imports nothing else: what is used is loaded when it is.
+`rlcore.DQN("CartPole-v1").learn(50_000)` is the short form; `rlcore.agents.DQN` is the algorithm. Importing this
+package imports nothing else: what is used is loaded when it is.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class Run:
             self.t = train(self.agent, self.env, self.t + steps, hooks, self.t)
             return self
         goal = self.t + steps
-        files = self._files or self._opened(goal)
+        files = self._files or self._opened(self.folder, goal)
         line = [Progress(self._recorder, goal, self.t)] if progress else []
         try:
             every = [*hooks, self._recorder, self._watch, *line, self._checkpoint]
@@ -112,13 +112,13 @@ class Run:
             self._files = None
         return self
 
-    def _opened(self, goal: int) -> RunFolder:
+    def _opened(self, folder: Path, goal: int) -> RunFolder:
         """The folder to train into, new at the first time."""
         if self._recorder is not None:
-            files = RunFolder.open(self.folder)
+            files = RunFolder.open(folder)
             files.extend(goal)
             return files
-        files = RunFolder.create(self.folder, {**self.header(), "steps": goal})
+        files = RunFolder.create(folder, {**self.header(), "steps": goal})
         self._recorder, self._watch, self._checkpoint = self._observers(files.path)
         return files
 
@@ -178,7 +178,8 @@ class Run:
         agent_class = ALGORITHMS[header["algorithm"]]
         if env is None and header["env"] is None:
             raise ValueError("the environment was not made from a Gymnasium id; give env=")
-        config, monitor = from_dict(agent_class.Config, header["agent"]), from_dict(Monitor, header["monitor"])
+        config: Any = from_dict(agent_class.Config, header["agent"])
+        monitor = from_dict(Monitor, header["monitor"])
         env = header["env"] if env is None else env
         run = cls(agent_class, config, env, header["seed"], header["n_envs"], **to_dict(monitor))
         _Header(run.header()).load({**header, "env": run.header()["env"]})
@@ -207,7 +208,9 @@ class Run:
             raise ValueError("to evaluate, give the environment as an id or a callable: a second one is needed")
         key = offset, min(episodes, STREAMS)
         if key not in self._evaluations:
-            self._evaluations[key] = SerialEnv(self._make, key[1], self.seed + offset)
+            env = self._evaluations[key] = SerialEnv(self._make, key[1], self.seed + offset)
+            if isinstance(self.env, SerialEnv) and env.envs[0] is self.env.envs[0]:
+                raise ValueError("env: the callable gave the environment of the training again; it must make a new one")
         return self._evaluations[key]
 
     def predict(
@@ -280,7 +283,7 @@ def _json(value: Any) -> Any:
 
 
 def _batched(obs: Any, space: Any) -> tuple[Any, bool]:
-    """Observations with a leading axis, and whether it was put there; ValueError names a shape or dtype that is wrong."""
+    """Observations with a leading axis, and whether it was put there; ValueError names a wrong shape or dtype."""
     if isinstance(space, (gymnasium.spaces.Dict, gymnasium.spaces.Tuple)):
         return obs, False
     array = np.asarray(obs)
@@ -288,8 +291,8 @@ def _batched(obs: Any, space: Any) -> tuple[Any, bool]:
         raise ValueError(f"predict: an observation of dtype {array.dtype}; expected {space.dtype}")
     single = array.shape == space.shape
     if not single and array.shape[1:] != space.shape:
-        raise ValueError(f"predict: an observation of shape {array.shape}; expected {space.shape} or (N, *{space.shape})")
+        raise ValueError(
+            f"predict: an observation of shape {array.shape}; expected {space.shape} or (N, *{space.shape})"
+        )
     array = array.astype(np.float32 if space.dtype.kind == "f" else space.dtype, copy=False)
     return (array[None] if single else array), single
-
-

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):  # read when NumPy is first imported
-    os.environ.setdefault(_name, "1")  # on networks of this size a second thread waits more than it works
-
-# isort: split
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
+import rlcore.threads  # noqa: F401  before anything that imports NumPy
 from rlcore.agents import Agent
 from rlcore.api import ALGORITHMS, Monitor, Run
 from rlcore.explorers import Schedule
@@ -79,13 +74,13 @@ def _resumable(algorithm: str, settings: Train, run: Run) -> RunFolder | None:
     files = RunFolder.open(settings.folder)
     if not same_run(files.config, config):
         odd = [name for name in config if files.config.get(name) != config[name]]
-        raise ValueError(f"{settings.folder} is a run with other settings ({', '.join(odd)}); give it the same ones to resume")
+        raise ValueError(
+            f"{settings.folder} is a run with other settings ({', '.join(odd)}); give it the same ones to resume"
+        )
     return files
 
 
-def evaluate(
-    run: Annotated[Path, tyro.conf.Positional], episodes: int = EPISODES, best: bool = False
-) -> None:
+def evaluate(run: Annotated[Path, tyro.conf.Positional], episodes: int = EPISODES, best: bool = False) -> None:
     """Evaluate the policy of a run folder on fresh episodes.
 
     Args:
@@ -104,15 +99,18 @@ def evaluate(
 def report(run: Run, episodes: int) -> None:
     """Print the mean return over fresh episodes."""
     returns = run.evaluate(episodes)
-    print(f"mean return {returns.mean():.1f} +- {returns.std():.1f} over {episodes} fresh episodes, after {run.t:,} steps")
+    print(
+        f"mean return {returns.mean():.1f} +- {returns.std():.1f} over {episodes} fresh episodes, after {run.t:,} steps"
+    )
 
 
 def _command(algorithm: str, cls: type[Agent], given: dict[str, Any]) -> Callable[..., None]:
     """`rlcore train ALGORITHM`, with the fields of its config as options."""
-    own = {k: v for k, v in given.items() if k in ("env", "seed", "n_envs", "steps")}
-    config, monitor = from_dict(cls.Config, given.get("agent", {})), from_dict(Monitor, given.get("monitor", {}))
+    own = from_dict(Train, {k: v for k, v in given.items() if k in ("env", "seed", "n_envs", "steps")})
+    config: Any = from_dict(cls.Config, given.get("agent", {}))
+    watch = from_dict(Monitor, given.get("monitor", {}))
 
-    def command(settings: Any = from_dict(Train, own), agent: Any = config, monitor: Any = monitor) -> None:
+    def command(settings: Any = own, agent: Any = config, monitor: Any = watch) -> None:
         train(algorithm, settings, agent, monitor)
 
     command.__annotations__ = {"settings": Train, "agent": cls.Config, "monitor": Monitor}
@@ -127,9 +125,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         given = load_config(argv[argv.index("--config") + 1]) if "--config" in argv[:-1] else {}
         app, algorithms = tyro.extras.SubcommandApp(), tyro.extras.SubcommandApp()
         for name, cls in ALGORITHMS.items():
-            algorithms.command(_command(name, cls, given), name=name)
+            algorithms.command(name=name)(_command(name, cls, given))
         app.command(algorithms, name="train")
-        app.command(evaluate, name="eval")
+        app.command(name="eval")(evaluate)
         app.cli(prog="rlcore", args=argv, config=(tyro.conf.OmitArgPrefixes,), registry=REGISTRY)
     except (ValueError, TypeError, OSError) as error:
         sys.exit(f"rlcore: {error}")

@@ -49,6 +49,12 @@ def test_environments_are_made_of_ids_callables_and_vector_envs():
         quick(SerialEnv(lambda: Chain(3))).evaluate()
 
 
+def test_one_environment_is_not_trained_and_evaluated_at_once():
+    env = Chain(3)
+    with pytest.raises(ValueError, match="gave the environment of the training again"):
+        quick(lambda: env).evaluate(1)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -83,7 +89,7 @@ def test_a_saved_run_goes_on_bit_for_bit(tmp_path):
     other = rlcore.Run.load(tmp_path / "saved")
     assert (other.t, other.seed, other.config) == (300, 2, run.config)
     np.testing.assert_array_equal(other.learn(200).agent.q.flat, run.learn(200).agent.q.flat)
-    with pytest.raises(ValueError, match="saved exists; choose another folder"):
+    with pytest.raises(ValueError, match=r"saved exists; choose another folder"):
         run.save(tmp_path / "saved")
 
 
@@ -103,7 +109,7 @@ def test_a_damaged_file_is_refused(tmp_path):
     data = bytearray(path.read_bytes())
     data[-3] ^= 4
     path.write_bytes(data)
-    with pytest.raises(ValueError, match="tensors.safetensors is damaged"):
+    with pytest.raises(ValueError, match=r"tensors\.safetensors is damaged"):
         rlcore.Run.load(tmp_path / "saved")
 
 
@@ -121,7 +127,7 @@ def test_a_folder_keeps_the_run(tmp_path):
     assert again.t == 250
     with pytest.raises(ValueError, match="run exists; choose another folder"):
         quick(folder=folder)
-    with pytest.raises(ValueError, match="no run folder: it has no config.json"):
+    with pytest.raises(ValueError, match=r"no run folder: it has no config\.json"):
         rlcore.Run.read(tmp_path)
 
 

@@ -21,7 +21,12 @@ def test_a_script_runs_and_goes_on(name, tmp_path):
     command = [sys.executable, str(ROOT / "experiments" / name), "--folder", str(tmp_path), *SMALL[name]]
     for _ in range(2):  # the second run finds the first one's last checkpoint
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         assert re.search(r"^seed 0: mean return [\d.]+ over 20 fresh episodes$", done.stdout, re.M), done.stdout

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS = (  # imports go down only; a name stands for a module or for all of a package
-    "backend rng tree",
+    "backend rng tree threads",
     "autograd stream parallel parallel.comm",
     "networks distributions returns losses explorers buffers envs",
     "agents",
@@ -33,7 +33,7 @@ ONLY_IN = {"tyro": "rlcore.cli", "mpi4py": "rlcore.parallel.comm"}
 HEAVY = ("torch", "tensorboardX", "cupy", "mpi4py", "matplotlib", "scipy", "rich", "safetensors", "tyro")
 PICKLES = ("pickle", "_pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib")
 GENERATORS = {"Generator", "BitGenerator", "SeedSequence", "PCG64", "PCG64DXSM", "Philox"}
-WRITES_CODE = "rlcore.autograd.function"  # writes out each op's apply, as dataclasses write __init__
+WRITES_CODE = "rlcore.autograd.apply"  # writes out each op's apply, as dataclasses write __init__
 MACHINE_PATH = re.compile(r"(?<![\w.)/~-])/(?:home|root|Users|tmp|opt|work|mnt|srv|var|usr)/\w|\b[A-Z]:\\\\?\w")
 
 

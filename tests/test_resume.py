@@ -37,7 +37,7 @@ def finish(child: subprocess.Popen) -> str:
 
 
 def kill_after(folder: Path, child: subprocess.Popen, steps: int, delay: float) -> bool:
-    """SIGKILL the child some time after its first checkpoint of at least so many steps; whether it was still running."""
+    """SIGKILL the child some time after a checkpoint of at least so many steps; whether it was still running."""
     deadline = time.monotonic() + 60
     while child.poll() is None and time.monotonic() < deadline:
         names = [p.name for p in (folder / "checkpoints").glob("step-*")]

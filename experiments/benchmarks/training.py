@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-
 from rlcore.agents import DQN, DQNConfig
 from rlcore.envs import SerialEnv
 from rlcore.harness import Recorder, train

@@ -18,8 +18,8 @@ class Policy(ABC):
     def __call__(self, obs: Any) -> Any:
         """Actions for a batch of observations (N, ...)."""
 
-    def reset(self, mask: Any = None) -> None:
-        """Forget what is remembered of the streams in mask (N,), of all if None; most policies remember nothing."""
+    def reset(self, mask: Any = None) -> None:  # noqa: B027  most policies remember nothing
+        """Forget what is remembered of the streams in mask (N,), of all if None."""
 
 
 class Agent(ABC):

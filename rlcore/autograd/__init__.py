@@ -10,6 +10,7 @@ from rlcore.autograd.parameter import Parameter
 from rlcore.autograd.variable import Variable, as_array, as_variable
 
 __all__ = [
-    "Chain", "ChainList", "Function", "Link", "Parameter", "Sequential", "Variable", "as_array", "as_variable", "config",
-    "force_backprop_mode", "functions", "grad", "initializers", "links", "no_backprop_mode", "optimizers", "using_config",
+    "Chain", "ChainList", "Function", "Link", "Parameter", "Sequential", "Variable", "as_array", "as_variable",
+    "config", "force_backprop_mode", "functions", "grad", "initializers", "links", "no_backprop_mode", "optimizers",
+    "using_config",
 ]  # fmt: skip

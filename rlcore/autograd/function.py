@@ -1,7 +1,7 @@
-"""The graph: ops and their edges, what is recorded, and the two ways back, backward() and grad().
+"""The graph: ops and their edges, what is recorded, and the way back, backward().
 
-A vertex is an op (`Function`), a `Slot` (one of several outputs of an op) or a `Leaf` (where a gradient stays). Vertices
-know earlier vertices and never a Variable, so a graph holds no reference cycle and dies with the last handle on it.
+A vertex is an op (`Function`), a `Slot` (one of several outputs of an op) or a `Leaf` (where a gradient stays).
+Vertices know earlier vertices and never a Variable: a graph holds no reference cycle and dies with the last handle.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def force_backprop_mode() -> Any:
 
 
 @cache
-def inputs_of(cls: type[Function]) -> list[str]:
+def inputs_of(cls: Any) -> list[str]:
     """The names of forward's inputs."""
     return list(inspect.signature(cls.forward).parameters)[1:]
 
@@ -59,17 +59,15 @@ def name_of(op: Any) -> str:
 class Function:
     """One op and one vertex of the graph.
 
-    A subclass gives `forward(self, *arrays) -> array`, `backward(self, gy, *saved)` and the names of what backward needs
-    in `saves`: inputs of forward, `y` for the output (`y0 y1` of several), or attributes that forward has set. backward
-    returns one array for one input, else a tuple with None where `self.edges[i]` is None. Numbers and axes are given to
-    `__init__`. `F.tanh(x)` is `Tanh().apply(x)`.
+    A subclass gives `forward(self, *arrays) -> array`, `backward(self, gy, *saved)` and the names of what backward
+    needs in `saves`: inputs of forward, `y` for the output (`y0 y1` of several), or attributes that forward has set.
+    backward returns one array for one input, else a tuple with None where `self.edges[i]` is None. Numbers and axes are
+    given to `__init__`. `F.tanh(x)` is `Tanh().apply(x)`.
     """
 
     __slots__ = ("__dict__", "edges", "g", "order", "saved")
     saves = ""
-    composite: Any = (
-        None  # where saved attributes depend on the inputs: the op as a formula of other ops; False: none known
-    )
+    composite: Any = None  # for saved attributes that depend on inputs: the op by other ops; False: unknown
     many = False  # True: forward returns a tuple, and backward gets a dict of output gradients by number
     grad: Any = None  # set by backward(retain_grad=True), read by Variable.grad
 

@@ -16,7 +16,7 @@ Arrays = Sequence[Any] | Any
 def numerical_grad(
     f: Callable[[], Arrays], inputs: Sequence[Any], grad_outputs: Sequence[Any], eps: float = 1e-3
 ) -> list[Any]:
-    """Gradients of sum(grad_outputs * f()) by central differences, element by element; f reads `inputs`, changed in place."""
+    """Gradients of sum(grad_outputs * f()) by central differences; f reads `inputs`, whose elements change in turn."""
     out = []
     for x in inputs:
         g = np.zeros(x.shape, np.float64)

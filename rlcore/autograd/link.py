@@ -1,8 +1,8 @@
 """Link: an object that owns parameters and other links, with flat storage, copies and views.
 
-Parameters and child links are plain attributes, found in order of assignment, each once. `flatten()` lays all of them into
-one array and their gradients into a second one, so that an optimizer step, clipping, a target copy or a message between
-processes is one array operation.
+Parameters and child links are plain attributes, found in order of assignment, each once. `flatten()` lays all of them
+into one array and their gradients into a second one, so that an optimizer step, clipping, a target copy or a message
+between processes is one array operation.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import numpy as np
-
 import rlcore.autograd.parameter as _parameter
-from rlcore.autograd import storage
+from rlcore.autograd import serializers, storage
 from rlcore.autograd.function import next_order
 from rlcore.autograd.parameter import Parameter, changed
-from rlcore.autograd.variable import Variable, as_array
+from rlcore.autograd.variable import Variable
 
 L = TypeVar("L", bound="Link")
 CACHES = ("_leaf_cache", "_pair_cache")  # attributes that are found again, not copied
@@ -132,11 +130,6 @@ class Link:
     def count_params(self) -> int:
         """The number of elements of all parameters whose shape is known."""
         return sum(p.size for p in self.params(include_uninit=False))
-
-    @property
-    def xp(self) -> Any:
-        """numpy or cupy, by the first parameter."""
-        return next((p.xp for p in self.params(include_uninit=False)), np)
 
     # gradients
     def _leaves(self) -> list[Any]:
@@ -286,34 +279,16 @@ class Link:
     # saving
     def state(self) -> dict[str, Any]:
         """Nested dicts of arrays, as the links nest; None for a parameter whose shape is not known yet."""
-        tree: dict[str, Any] = {}
-        for path, value in self._own_state().items():
-            _put(tree, path, value)
-        return tree
+        return serializers.nested(serializers.entries(self))
 
     def check(self, state: dict[str, Any]) -> None:
         """ValueError, naming the first wrong entry, unless `state` has this link's names, shapes and dtypes."""
-        given, own = dict(_walk(state)), self._own_state()
-        for path in own:
-            if path not in given:
-                raise ValueError(f"load: {path} is missing from the state; it has {', '.join(given) or 'nothing'}")
-        for path, value in given.items():
-            if path not in own:
-                raise ValueError(f"load: the state has {path}, which this model has not; it has {', '.join(own)}")
-            here = own[path]
-            if here is not None and not hasattr(here, "shape") and type(value) is not type(here):
-                raise ValueError(f"load: {path} is {value!r} in the state, expected a value like {here!r}")
-            if hasattr(here, "shape") and (getattr(value, "shape", None), getattr(value, "dtype", None)) != (here.shape, here.dtype):
-                got = f"{value.shape} {value.dtype}" if hasattr(value, "shape") else repr(value)
-                raise ValueError(f"load: {path} is {got} in the state and {here.shape} {here.dtype} here")
-        for path, p in self.namedparams():
-            if p.array is None and given[path] is not None and given[path].dtype != p.node.dtype:
-                raise ValueError(f"load: {path} is {given[path].dtype} in the state and {p.node.dtype} here")
+        serializers.check(self, serializers.flattened(state))
 
     def load(self, state: dict[str, Any]) -> None:
         """Take values from `state()`, in place, after `check`; sizes still unknown are taken from the state."""
-        self.check(state)
-        given = dict(_walk(state))
+        given = serializers.flattened(state)
+        serializers.check(self, given)
         for path, p in self.namedparams():
             if given[path] is not None:
                 if p.array is None:
@@ -322,22 +297,3 @@ class Link:
                     p.array = p.xp.asarray(given[path])
         for path, link, name in self.namedpersistents():
             link._set_persistent(name, given[path])
-
-    def _own_state(self) -> dict[str, Any]:
-        own: dict[str, Any] = {path: p.array for path, p in self.namedparams()}
-        return own | {path: link._persistent[name] for path, link, name in self.namedpersistents()}
-
-
-def _put(tree: dict[str, Any], path: str, value: Any) -> None:
-    *parents, name = path[1:].split("/")
-    for parent in parents:
-        tree = tree.setdefault(parent, {})
-    tree[name] = value
-
-
-def _walk(tree: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from _walk(value, f"{path}/{name}")
-        else:
-            yield f"{path}/{name}", as_array(value)

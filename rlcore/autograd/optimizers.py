@@ -1,4 +1,4 @@
-"""Optimizers: SGD, RMSprop and Adam as a few in-place operations on flat slices, and hooks on the gradient before a step.
+"""Optimizers: SGD, RMSprop and Adam as a few in-place operations on flat slices, and a hook that clips the gradient.
 
 An optimizer keeps its parameters, and its state in their order. It works on runs, the maximal slices of parameters that
 lie side by side, have a gradient, and have taken the same number of steps: nearly always one. A parameter without a
@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 import rlcore.autograd.parameter as _parameter
+from rlcore.autograd.function import next_order
 from rlcore.autograd.link import Link
 from rlcore.autograd.parameter import Parameter
 from rlcore.autograd.storage import offsets, runs
-from rlcore.autograd.function import next_order
 from rlcore.backend import aligned, xp_of
 
 Self = TypeVar("Self", bound="Optimizer")
@@ -235,7 +235,7 @@ class Adam(Optimizer):
         p -= tmp
 
     def _numbers(self, p: Any) -> list[Any]:
-        """Four 0-d arrays beside p: a Python number costs 0.3 us more in each operation, and a captured graph keeps it."""
+        """Four 0-d arrays beside p: a Python number costs 0.3 us more an operation, and a captured graph keeps it."""
         if self._scalars is None or self._scalars[0].dtype != p.dtype or type(self._scalars[0]) is not type(p):
             self._scalars = [xp_of(p).empty((), p.dtype) for _ in range(4)]
         return self._scalars

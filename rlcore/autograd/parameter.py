@@ -31,14 +31,16 @@ class Twin(Variable):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Twin:
         parameter = self._parameter()
-        return Twin(self) if parameter is None else copy.deepcopy(parameter, memo).const
+        if parameter is None:
+            raise RuntimeError("deepcopy: the model behind this view is gone")
+        return copy.deepcopy(parameter, memo).const
 
 
 class Parameter(Variable):
     """An array that a Link owns and an optimizer updates.
 
-    initializer: an Initializer, a number, an array, or None; shape None: known at the first call. order: the order of the
-    axes in memory, as the kernels want them (Linear's W of shape (out, in) lies as (in, out)).
+    initializer: an Initializer, a number, an array, or None; shape None: known at the first call. order: the order of
+    the axes in memory, as the kernels want them (Linear's W of shape (out, in) lies as (in, out)).
     """
 
     __slots__ = ("__weakref__", "buffer", "const", "initializer", "memory_order", "start")

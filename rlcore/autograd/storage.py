@@ -101,7 +101,9 @@ def flatten(link: Any, flat: Any = None, grad: Any = None) -> None:
 
 def _tail(link: Any, params: list[Parameter]) -> list[tuple[str, Any, str]]:
     """Persistent arrays of the model's dtype: (path, link, name)."""
-    arrays = [(*item, getattr(item[1]._persistent[item[2]], "dtype", np.dtype(object))) for item in link.namedpersistents()]
+    arrays = [
+        (*item, getattr(item[1]._persistent[item[2]], "dtype", np.dtype(object))) for item in link.namedpersistents()
+    ]
     dtype = params[0].dtype if params else next((kind for *_, kind in arrays if kind.kind == "f"), None)
     return [(path, k, name) for path, k, name, kind in arrays if kind == dtype]
 
@@ -137,7 +139,9 @@ def vector(link: Any, which: str, tail: bool = False) -> Any:
         return np.concatenate([np.empty(0, np.float32), *[k._persistent[name].ravel() for _, k, name in ends]])
     parts = runs(params)
     if len(parts) > 1:
-        raise ValueError(f"flat: {_shared(named, parts)} is shared with another link and lies with it; use the outer model's")
+        raise ValueError(
+            f"flat: {_shared(named, parts)} is shared with another link and lies with it; use the outer model's"
+        )
     run = parts[0]
     if not ends:
         return getattr(run, which)
@@ -149,7 +153,7 @@ def vector(link: Any, which: str, tail: bool = False) -> Any:
 def _shared(named: list[tuple[str, Parameter]], parts: list[Run]) -> str:
     """The parameters that lie with another link's; if all do, those that lie apart from the most."""
     ids = {id(p) for _, p in named}
-    paths = [path for path, p in named if p.buffer.beyond(ids)]
+    paths = [path for path, p in named if p.buffer is not None and p.buffer.beyond(ids)]
     if len(paths) == len(named):
         longest = max(parts, key=lambda r: r.last - r.first)
         paths = [path for i, path in enumerate(paths) if not longest.first <= i < longest.last]

@@ -51,8 +51,8 @@ def _refuse(what: str, instead: str) -> Callable[..., Any]:
 class Variable:
     """An array in a computation, and where it came from.
 
-    A float array given by the user gets a gradient in `.grad` after `backward()`; integers, and arrays given to functions
-    directly, do not. `.array` is always an array, 0-d for a scalar.
+    A float array given by the user gets a gradient in `.grad` after `backward()`; integers, and arrays given to
+    functions directly, do not. `.array` is always an array, 0-d for a scalar.
     """
 
     __slots__ = ("array", "node")
@@ -180,7 +180,7 @@ class Variable:
             backward(self.node, g, keep=retain_grad, retain=retain_graph)
 
     def unchain_backward(self) -> None:
-        """Cut the graph behind this Variable: every vertex before it drops what reaches it (truncated backpropagation)."""
+        """Cut the graph behind this Variable: what reaches an earlier vertex is dropped (truncated backpropagation)."""
         stack = [self.node]
         while stack:
             vertex = stack.pop()

@@ -146,16 +146,22 @@ class Replay:
         for column, out in self._here:
             column.take(at, 0, out, "clip")
         discount = self._discount.take(self._kind.take(at))
-        succ = self._succ.take(at) % self._ring
+        wrapped = self._written > self.capacity
+        succ = self._succ.take(at)
+        if wrapped:
+            succ %= self._ring
         for _ in range(self.n_step - 1):  # a gap adds no reward, and passing it no discount
             kind = self._kind.take(succ)
             self._batch["reward"] += discount * self._columns["reward"].take(succ) * kind.astype(bool)
             discount *= self._discount.take(kind)
-            succ = self._succ.take(succ) % self._ring
+            succ = self._succ.take(succ)
+            if wrapped:
+                succ %= self._ring
         for column, out in self._next:
             column.take(succ, 0, out, "clip")
         newest = np.array(self._written - 1)
-        return {**self._batch, "discount": discount, "row": newest - (newest - at) % self._ring}
+        row = newest - (newest - at) % self._ring if wrapped else at
+        return {**self._batch, "discount": discount, "row": row}
 
     def _draw(self, n: int) -> Array:
         """Slots (n,) of transitions, uniformly: drawn from all rows, gaps rejected."""

@@ -111,9 +111,7 @@ class Recorder:
             return
         try:
             if self._events is None:
-                number = len(list(self.folder.glob("events.out.tfevents.*")))  # two may begin in one second
-                name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{number:03}"
-                self._events = self.folder / name
+                self._events = self.folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
                 self._waiting[:0] = _event(file_version="brain.Event:2")
             with self._events.open("ab") as file:
                 file.write(self._waiting)

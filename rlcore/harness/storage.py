@@ -176,7 +176,7 @@ def _save_rings(folder: Path, rings: dict[str, Ring], files: dict[str, str], pre
     for g, ((length, written), paths) in enumerate(shared.items()):
         columns = [[p, str(rings[p].array.dtype), list(rings[p].array.shape[1:])] for p in paths]
         groups.append({"length": length, "written": written, "columns": columns})
-        old = earlier["groups"][g] if g < len(earlier["groups"]) else {**groups[g], "written": 0}
+        old = earlier["groups"][g] if g < len(earlier["groups"]) else groups[g]  # of which there are no files
         same = old["length"] == length and old["columns"] == columns and old["written"] <= written
         for k in range(_chunks(length, written)):
             name = f"ring-{g}-{k}.bin"

@@ -171,7 +171,9 @@ def test_exploration_and_learning_rate_follow_their_schedules():
 def fitted(make, gamma, steps=4_000, cls=DQN, n_step=1):
     """An agent with a table for a network, trained to the end."""
     env = SerialEnv(make, n_envs=2)
-    config = replace(SMALL, gamma=gamma, hidden=(), n_step=n_step, batch_size=32, learning_rate=Schedule(0.05, 0.002, steps))
+    config = replace(
+        SMALL, gamma=gamma, hidden=(), n_step=n_step, batch_size=32, learning_rate=Schedule(0.05, 0.002, steps)
+    )
     learner = agent(cls, config, 0, env.observation_space, env.action_space)
     train(learner, env, steps)
     return learner

@@ -709,7 +709,7 @@ def test_each_of_several_outputs_is_an_array():
 
 
 def test_inputs_without_names_cannot_be_saved():
-    with pytest.raises(TypeError, match="Norm: .*xs"):
+    with pytest.raises(TypeError, match=r"Norm: .*xs"):
         Norm().apply(X, X.T)
 
 

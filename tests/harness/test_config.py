@@ -23,7 +23,7 @@ class Inner:
 
 @dataclass(frozen=True)
 class Config:
-    learning_rate: Schedule = Schedule(1e-3)  # noqa: RUF009  it is frozen
+    learning_rate: Schedule = Schedule(1e-3)
     gamma: float = 0.99
     batch_size: int = 32
     dueling: bool = False

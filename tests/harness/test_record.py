@@ -55,6 +55,12 @@ def test_the_window_is_a_hundred_episodes(tmp_path):
     assert math.isnan(recorder.mean_return)
     for t in range(1, 131):
         recorder(t, one_step(1, ([0], [t], [2 * t])), {})
+    again = Recorder(tmp_path / "again", 1, every=10)
+    again.load(recorder.state())
+    for t in range(131, 141):
+        again(t, one_step(1, ([0], [t], [2 * t])), {})
+    assert scalars(tmp_path / "again")["rollout/ep_rew_mean"] == [(140, 90.5)]  # 41 to 140
+    assert scalars(tmp_path / "again")["rollout/ep_len_mean"] == [(140, 181.0)]
     found = scalars(tmp_path)
     assert found["rollout/ep_rew_mean"] == [(130, 80.5)]  # 31 to 130
     assert found["rollout/ep_len_mean"] == [(130, 161.0)]
@@ -160,7 +166,7 @@ def test_a_resumed_run_records_what_an_undisturbed_one_does(tmp_path):
         assert [t for t, _ in broken[tag]] == [t for t, _ in whole[tag]]
 
 
-def test_two_recorders_in_one_second_do_not_share_a_file(tmp_path, clock):
+def test_recorders_that_begin_in_one_second_lose_nothing(tmp_path, clock):
     for k in range(12):
         recorder = Recorder(tmp_path, 1)
         recorder.scalar("x", k, k)

@@ -40,8 +40,8 @@ from rlcore.autograd.functions.math import (
 )
 
 __all__ = [
-    "absolute", "argmax", "argmin", "average", "broadcast_to", "cast", "clip", "concat", "exp", "expand_dims", "flatten",
-    "get_item", "huber_loss", "identity", "linear", "log", "log_softmax", "matmul", "max", "maximum", "mean",
-    "mean_squared_error", "min", "minimum", "relu", "reshape", "select_item", "sigmoid", "softmax", "split_axis", "sqrt",
-    "square", "squared_error", "squeeze", "stack", "sum", "sum_to", "tanh", "transpose", "where",
+    "absolute", "argmax", "argmin", "average", "broadcast_to", "cast", "clip", "concat", "exp", "expand_dims",
+    "flatten", "get_item", "huber_loss", "identity", "linear", "log", "log_softmax", "matmul", "max", "maximum",
+    "mean", "mean_squared_error", "min", "minimum", "relu", "reshape", "select_item", "sigmoid", "softmax",
+    "split_axis", "sqrt", "square", "squared_error", "squeeze", "stack", "sum", "sum_to", "tanh", "transpose", "where",
 ]  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from rlcore.autograd.dual import column_sum, product
 from rlcore.autograd.function import Function

@@ -6,7 +6,7 @@ import numpy as np
 
 from rlcore.autograd.dual import broadcast_to, weak
 from rlcore.autograd.function import Function
-from rlcore.autograd.functions.math import sum
+from rlcore.autograd.functions.math import average, sum
 
 
 def _alike(x0, x1):
@@ -55,33 +55,45 @@ def mean_squared_error(x0, x1):
     return MeanSquaredError().apply(x0, x1)
 
 
+def _huber(x, t, delta):
+    """d - slope / 2 and slope: their product is d^2 / 2 up to delta and delta * (d - delta / 2) beyond."""
+    d = x - t
+    slope = np.minimum(np.maximum(d, -delta), delta)
+    return d - 0.5 * slope, slope
+
+
 class HuberLoss(Function):
-    saves = "x t"
+    saves = "x t slope"
 
     def __init__(self, delta: float):
         self.delta = delta
 
     def forward(self, x, t):
         _alike(x, t)
-        d = abs(x - t)
-        inner = np.minimum(d, self.delta)
-        return inner * (d - 0.5 * inner)  # d^2 / 2 up to delta, then delta * (d - delta / 2)
+        rest, self.slope = _huber(x, t, self.delta)
+        return self.slope * rest
 
-    def backward(self, gy, x, t):
+    def composite(self, x, t):  # the slope depends on the inputs
+        rest, slope = _huber(x, t, self.delta)
+        return slope * rest
+
+    def backward(self, gy, x, t, slope):
         ex, et = self.edges
-        g = gy * np.minimum(np.maximum(x - t, -self.delta), self.delta)
+        g = gy * slope
         return ex and g, et and -g
 
 
 class MeanHuberLoss(HuberLoss):
     def forward(self, x, t):
         _alike(x, t)
-        d = abs(x - t).ravel()
-        inner = np.minimum(d, self.delta)
-        return inner.dot(d - 0.5 * inner) / d.size
+        rest, self.slope = _huber(x, t, self.delta)
+        return self.slope.ravel().dot(rest.ravel()) / rest.size
 
-    def backward(self, gy, x, t):
-        return super().backward(gy * (1 / (x.size or 1)), x, t)
+    def composite(self, x, t):
+        return average(super().composite(x, t))
+
+    def backward(self, gy, x, t, slope):
+        return super().backward(gy * (1 / (x.size or 1)), x, t, slope)
 
 
 def huber_loss(x, t, delta, reduce="sum_along_second_axis"):

@@ -276,7 +276,7 @@ def average(x, axis=None, weights=None, keepdims=False):
     if _shape(weights) != _shape(x):
         if not isinstance(axis, int) or len(weights.shape) != 1 or weights.shape[0] != x.shape[axis]:
             raise ValueError(
-                f"average: weights {_shape(weights)} must have the shape of x {_shape(x)} or of its one averaged axis {axis}"
+                f"average: weights {_shape(weights)} must have the shape of x {_shape(x)} or of its axis {axis}"
             )
         shape = [1] * x.ndim
         shape[axis] = -1
