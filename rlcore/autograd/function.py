@@ -46,9 +46,9 @@ def force_backprop_mode() -> Any:
 
 
 @cache
-def inputs_of(cls: Any) -> list[str]:
+def inputs_of(forward: Any) -> list[str]:
     """The names of forward's inputs."""
-    return list(inspect.signature(cls.forward).parameters)[1:]
+    return list(inspect.signature(forward).parameters)[1:]
 
 
 def name_of(op: Any) -> str:
@@ -114,7 +114,7 @@ class Function:
         from rlcore.autograd.grad import grad
 
         given = dict(zip(type(self).saves.split(), saved, strict=True))
-        inputs = [given[name] for name in inputs_of(type(self))]
+        inputs = [given[name] for name in inputs_of(type(self).forward)]
         asked = [i for i, e in enumerate(edges) if e is not None]
         for i in asked:  # a fresh vertex for each use of an input, so that partial derivatives stay partial
             inputs[i] = identity(inputs[i])
@@ -128,7 +128,7 @@ class Function:
     def _saved_as_variables(self) -> list[Any]:
         from rlcore.autograd.variable import handle
 
-        names, out = inputs_of(type(self)), []
+        names, out = inputs_of(type(self).forward), []
         for name, array in zip(type(self).saves.split(), self.saved, strict=True):
             if name in names:
                 edge = self.edges[names.index(name)]

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
+
 import rlcore.autograd.parameter as _parameter
 from rlcore.autograd import serializers, storage
 from rlcore.autograd.function import next_order
@@ -131,6 +133,11 @@ class Link:
         """The number of elements of all parameters whose shape is known."""
         return sum(p.size for p in self.params(include_uninit=False))
 
+    @property
+    def xp(self) -> Any:
+        """numpy or cupy, by the first parameter."""
+        return next((p.xp for p in self.params(include_uninit=False)), np)
+
     # gradients
     def _leaves(self) -> list[Any]:
         """The vertices of all parameters, found again only when a structure has changed."""
@@ -225,7 +232,7 @@ class Link:
 
     def copyparams(self, link: Link) -> None:
         """Take the values of another link of the same structure, persistent values included."""
-        self._match(link, settle=True)
+        storage.match(self, link, settle=True)
         for a, b in self._paired(link):
             a[...] = b
         self._touch()
@@ -245,7 +252,7 @@ class Link:
         """Vectors or arrays that hold the same parameters here and there, checked when a structure has changed."""
         cached = self.__dict__.get("_pair_cache")
         if cached is None or cached[0] != (_parameter.version, id(link)):
-            self._match(link)
+            storage.match(self, link)
             self.flatten()
             link.flatten()
             sides = [list(k.params(include_uninit=False)) for k in (self, link)]
@@ -253,23 +260,6 @@ class Link:
             cached = ((_parameter.version, id(link)), pairs)
             self.__dict__["_pair_cache"] = cached
         return cached[1]
-
-    def _match(self, link: Link, settle: bool = False) -> None:
-        """ValueError unless the other link has the same parameters; sizes that it knows are settled here."""
-        mine, other = dict(self.namedparams()), dict(link.namedparams())
-        if list(mine) != list(other):
-            odd = sorted(mine.keys() ^ other.keys()) or ["the order of assignment"]
-            raise ValueError(f"copyparams: the two links differ in {odd[0]}")
-        for path, p in mine.items():
-            there = other[path].array
-            if p.array is None and settle:
-                continue
-            if (p.array is None) != (there is None) or (p.array is not None and p.shape != there.shape):
-                here, got = (None if a is None else a.shape for a in (p.array, there))
-                raise ValueError(f"copyparams: {path} has shape {here} here and {got} there (None: not known yet)")
-        for path, p in mine.items():
-            if p.array is None and other[path].array is not None:
-                p.settle(other[path].array)
 
     def _touch(self) -> None:
         now = next_order()

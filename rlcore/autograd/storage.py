@@ -160,6 +160,21 @@ def _shared(named: list[tuple[str, Parameter]], parts: list[Run]) -> str:
     return ", ".join(paths)
 
 
+def match(link: Any, other: Any, settle: bool = False) -> None:
+    """ValueError unless the two links have the same parameters; settle: take over sizes that only the other knows."""
+    mine, theirs = dict(link.namedparams()), dict(other.namedparams())
+    if list(mine) != list(theirs):
+        odd = sorted(mine.keys() ^ theirs.keys()) or ["the order of assignment"]
+        raise ValueError(f"copyparams: the two links differ in {odd[0]}")
+    for path, p in mine.items():
+        here, there = (None if q.array is None else q.shape for q in (p, theirs[path]))
+        if here != there and not (here is None and settle):
+            raise ValueError(f"copyparams: {path} has shape {here} here and {there} there (None: not known yet)")
+    for path, p in mine.items():
+        if p.array is None and theirs[path].array is not None:
+            p.settle(theirs[path].array)
+
+
 def pairs(params: list[Parameter], others: list[Parameter]) -> list[tuple[Any, Any]]:
     """Vectors (arrays, where the layouts differ) that hold the same parameters of two links of one structure."""
     mine, theirs = runs(params), runs(others)
