@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import numpy as np
 
 from rlcore import agents, rng
 from rlcore.agents.base import Agent
-from rlcore.envs import ForeignEnv, SerialEnv, VectorEnv
+from rlcore.envs import SerialEnv, VectorEnv
+from rlcore.envs.make import make_env, refuse_unseen_module
 from rlcore.harness import (
     Checkpoint,
     Evaluation,
@@ -28,7 +29,10 @@ from rlcore.harness import (
     save_state,
     train,
 )
+from rlcore.harness.checkpoint import check_state, load_parts
 from rlcore.harness.config import from_dict, load_config, to_dict
+from rlcore.harness.header import Header, Monitor, check_header
+from rlcore.stream import Step
 from rlcore.tree import map_
 
 ALGORITHMS: dict[str, type[Agent]] = {"dqn": agents.DQN, "double-dqn": agents.DoubleDQN}
@@ -36,27 +40,11 @@ EVALUATION, FRESH = 1_000_000, 2_000_000  # what is added to the seed for evalua
 STREAMS = 8  # of an evaluation, at most
 
 
-@dataclass(frozen=True)
-class Monitor:
-    """What a run writes into its folder, and how often; steps are rows, one per environment and step."""
-
-    log_every: int = 1_000  # rows between lines in TensorBoard
-    eval_every: int = 10_000  # rows between evaluations
-    eval_episodes: int = 20  # episodes of an evaluation
-    checkpoint_every: int = 10_000  # rows between checkpoints
-    keep: int = 3  # checkpoints that stay
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            if getattr(self, field.name) < 1:
-                raise ValueError(f"{field.name} must be at least 1, got {getattr(self, field.name)}")
-
-
 class Run:
     """Trains, uses, saves and loads one agent on one environment.
 
     env: a Gymnasium id, a callable that gives a gymnasium.Env, or a vector environment. settings: fields of the agent's
-    config, or of Monitor. With a folder, which must not exist, training is recorded, evaluated and checkpointed there.
+    config, or of Monitor. seed and n_envs are 0 and 1, or those of a vector environment. With a folder, which must not exist, training is recorded, evaluated and checkpointed there.
     """
 
     def __init__(
@@ -64,19 +52,22 @@ class Run:
         agent_class: type[Agent],
         config: Any = None,
         env: Any = "CartPole-v1",
-        seed: int = 0,
-        n_envs: int = 1,
+        seed: int | None = None,
+        n_envs: int | None = None,
         folder: str | Path | None = None,
         **settings: Any,
     ):
         self.config, self.monitor = _configs(agent_class, config, settings)
-        self.folder: Path | None = None
+        seed = None if seed is None else index(seed)  # a NumPy integer is not JSON's
+        if seed is not None and seed < 0:
+            raise ValueError(f"seed must not be negative, got {seed}")
+        self._make, self.folder = env, None
         if folder is not None:
             self.record_in(folder)
-        self._make, self.seed = env, seed
         self.env = make_env(env, n_envs, seed)
+        self.seed: int = getattr(self.env, "seed", 0) if seed is None else seed
         spaces = self.env.observation_space, self.env.action_space
-        self.agent = agent_class.from_spaces(*spaces, self.config, rng.generator(seed))
+        self.agent = agent_class.from_spaces(*spaces, self.config, rng.generator(self.seed))
         self.t = 0  # rows so far
         self._files: RunFolder | None = None  # locked, from resume() to the end of learn()
         self._recorder: Any = None  # with _watch and _checkpoint: hooks that write into the folder
@@ -86,24 +77,25 @@ class Run:
         """Keep what training gives in a new folder."""
         if Path(folder).exists():
             raise ValueError(f"{folder} exists; choose another folder, or go on with the run in it by resuming it")
+        self._refuse_ready_env()
         self.folder = Path(folder)
 
     def learn(self, steps: int, hooks: Sequence[Hook] = (), progress: bool = False) -> Run:
-        """Train for `steps` more rows; hooks are called after each step."""
-        if steps < 0:
+        """Train for `steps` more rows; hooks are called after each step. After an interruption it can be called again."""
+        goal = self.t + index(steps)
+        if goal < self.t:
             raise ValueError(f"learn: steps must not be negative, got {steps}")
         if self.folder is None:
-            self.t = train(self.agent, self.env, self.t + steps, hooks, self.t)
+            self._train(goal, hooks)
             return self
-        goal = self.t + steps
         files = self._files or self._opened(self.folder, goal)
         line = [Progress(self._recorder, goal, self.t)] if progress else []
         try:
-            every = [*hooks, self._recorder, self._watch, *line, self._checkpoint]
-            self.t = train(self.agent, self.env, goal, every, self.t)
-            if self.t % self.monitor.checkpoint_every:
+            self._train(goal, [*hooks, self._recorder, self._watch, *line, self._checkpoint])
+            if self._checkpoint.last != self._checkpoint.path(self.t):
                 self._checkpoint.save(self.t)
-            files.finish()
+            if self.t >= goal:  # no hook has ended it
+                files.finish()
         finally:
             for hook in line:
                 hook.close()
@@ -112,14 +104,29 @@ class Run:
             self._files = None
         return self
 
+    def _train(self, goal: int, hooks: Sequence[Hook]) -> None:
+        try:
+            train(self.agent, self.env, goal, [self._count, *hooks], self.t)
+        except BaseException:  # in an update, say, when the agent has taken the step in and no hook has been called
+            self.t = getattr(self.agent, "t", self.t)
+            raise
+
+    def _count(self, t: int, step: Step, stats: dict[str, Any]) -> None:
+        self.t = t
+
     def _opened(self, folder: Path, goal: int) -> RunFolder:
         """The folder to train into, new at the first time."""
         if self._recorder is not None:
             files = RunFolder.open(folder)
             files.extend(goal)
             return files
+        self._evaluation_env(EVALUATION, self.monitor.eval_episodes)  # what may fail comes before the folder
         files = RunFolder.create(folder, {**self.header(), "steps": goal})
-        self._recorder, self._watch, self._checkpoint = self._observers(files.path)
+        try:
+            self._recorder, self._watch, self._checkpoint = self._observers(files.path)
+        except BaseException:
+            files.close()
+            raise
         return files
 
     def _observers(self, folder: Path) -> tuple[Recorder, Evaluation, Checkpoint]:
@@ -127,21 +134,30 @@ class Run:
         recorder = Recorder(folder, self.env.n_envs, m.log_every)
         env = self._evaluation_env(EVALUATION, m.eval_episodes)
         watch = Evaluation(self.agent, env, m.eval_every, m.eval_episodes, recorder, folder / "best")
-        parts = {"header": _Header(self.header()), "agent": self.agent, "env": self.env}
+        parts = {"header": Header(self.header()), **self._parts()}
         checkpoint = Checkpoint(
             folder / "checkpoints", m.checkpoint_every, m.keep, **parts, recorder=recorder, evaluation=watch
         )
         return recorder, watch, checkpoint
 
+    def _parts(self) -> dict[str, Any]:
+        return {"env": self.env, "agent": self.agent}  # in this order: an environment may yet fail as it is replayed
+
     @classmethod
-    def resume(cls, folder: str | Path | RunFolder, env: Any = None, steps: int | None = None) -> Run:
+    def resume(
+        cls,
+        folder: str | Path | RunFolder,
+        env: Any = None,
+        steps: int | None = None,
+        agent_class: type[Agent] | None = None,
+    ) -> Run:
         """The run in a folder, from its newest checkpoint, to go on with, if need be to more steps than it was to have.
 
-        env is needed if it was not made from an id.
+        env is needed if it was not made from an id, agent_class if it is none of this library's.
         """
         files = folder if isinstance(folder, RunFolder) else RunFolder.open(folder)
         try:
-            run = cls._from_header(files.config, env)
+            run = cls._from_header(files.config, files.path / "config.json", env, agent_class)
             run.folder, run._files = files.path, files
             run._recorder, run._watch, run._checkpoint = run._observers(files.path)
             run.t = run._checkpoint.restore()
@@ -154,42 +170,48 @@ class Run:
         return run
 
     @classmethod
-    def read(cls, folder: str | Path, env: Any = None) -> Run:
+    def read(cls, folder: str | Path, env: Any = None, agent_class: type[Agent] | None = None) -> Run:
         """The run in a folder as of its newest checkpoint, to use: nothing is written there, even while it trains."""
         folder = Path(folder)
-        if not (folder / "config.json").is_file():
+        path = folder / "config.json"
+        if not path.is_file():
             raise ValueError(f"{folder} is no run folder: it has no config.json")
-        run = cls._from_header(load_config(folder / "config.json"), env)
+        run = cls._from_header(load_config(path), path, env, agent_class)
         found = newest_state(folder / "checkpoints")
         if found is None:
             raise ValueError(f"{folder} has no checkpoint yet")
-        run._load(found[1]["t"], found[1]["parts"])
+        run._load(found[1])
         return run
 
-    def _load(self, t: int, parts: dict[str, Any]) -> None:
-        self.agent.load(parts["agent"])
-        self.env.load(parts["env"])
-        self.t = t
+    def _load(self, state: dict[str, Any]) -> None:
+        load_parts(self._parts(), state["parts"])
+        self.t = state["t"]
 
     @classmethod
-    def _from_header(cls, header: dict[str, Any], env: Any) -> Run:
-        if header["algorithm"] not in ALGORITHMS:
-            raise ValueError(f"unknown algorithm {header['algorithm']!r}; known are {', '.join(ALGORITHMS)}")
-        agent_class = ALGORITHMS[header["algorithm"]]
-        if env is None and header["env"] is None:
-            raise ValueError("the environment was not made from a Gymnasium id; give env=")
+    def _from_header(cls, header: Any, where: Path, env: Any, agent_class: type[Agent] | None) -> Run:
+        check_header(header, where)
+        name = header["algorithm"]
+        if agent_class is None:
+            if name not in ALGORITHMS:
+                raise ValueError(f"unknown algorithm {name!r}; known are {', '.join(ALGORITHMS)}; or give agent_class=")
+            agent_class = ALGORITHMS[name]
+        elif _name(agent_class) != name:
+            raise ValueError(f"{where} is of algorithm {name!r}, agent_class is {_name(agent_class)!r}")
+        if env is None:
+            if header["env"] is None:
+                raise ValueError("the environment was not made from a Gymnasium id; give env=")
+            refuse_unseen_module(header["env"], "import it first, or give env=")
         config: Any = from_dict(agent_class.Config, header["agent"])
         monitor = from_dict(Monitor, header["monitor"])
         env = header["env"] if env is None else env
         run = cls(agent_class, config, env, header["seed"], header["n_envs"], **to_dict(monitor))
-        _Header(run.header()).load({**header, "env": run.header()["env"]})
+        Header(run.header()).check({**header, "env": run.header()["env"]})
         return run
 
     def header(self) -> dict[str, Any]:
         """What makes this run: algorithm, environment, seed and settings, as JSON values."""
-        names = {cls: name for name, cls in ALGORITHMS.items()}
         return {
-            "algorithm": names.get(type(self.agent), type(self.agent).__name__),
+            "algorithm": _name(type(self.agent)),
             "env": self._make if isinstance(self._make, str) else None,
             "observation_space": str(self.env.observation_space),
             "action_space": str(self.env.action_space),
@@ -201,11 +223,16 @@ class Run:
 
     def evaluate(self, episodes: int = 20) -> np.ndarray:
         """Returns (episodes,) of the deterministic policy on episodes that training and its evaluations never saw."""
+        if index(episodes) < 1:
+            raise ValueError(f"evaluate: episodes must be at least 1, got {episodes}")
         return evaluate(self.agent.policy(), self._evaluation_env(FRESH, episodes), episodes)[0]
 
-    def _evaluation_env(self, offset: int, episodes: int) -> VectorEnv:
+    def _refuse_ready_env(self) -> None:
         if isinstance(self._make, (VectorEnv, gymnasium.vector.VectorEnv)):
             raise ValueError("to evaluate, give the environment as an id or a callable: a second one is needed")
+
+    def _evaluation_env(self, offset: int, episodes: int) -> VectorEnv:
+        self._refuse_ready_env()
         key = offset, min(episodes, STREAMS)
         if key not in self._evaluations:
             env = self._evaluations[key] = SerialEnv(self._make, key[1], self.seed + offset)
@@ -225,43 +252,25 @@ class Run:
         """Store agent, environment and step count in a new folder; `load` goes on bit for bit."""
         if Path(path).exists():
             raise ValueError(f"save: {path} exists; choose another folder")
-        parts = {"agent": self.agent.state(), "env": self.env.state(), "library_rng": rng.state_of(rng.default())}
-        save_state(path, {"header": self.header(), "t": self.t, **parts})
+        parts = {"header": self.header(), **{name: part.state() for name, part in self._parts().items()}}
+        save_state(path, {"t": self.t, "library_rng": rng.state_of(rng.default()), "parts": parts})
 
     @classmethod
-    def load(cls, path: str | Path, env: Any = None) -> Run:
-        """A run from `save`; ValueError if it is damaged, or of another kind of environment than env."""
+    def load(cls, path: str | Path, env: Any = None, agent_class: type[Agent] | None = None) -> Run:
+        """A run from `save`, or from a checkpoint; ValueError if it is damaged, or not of this kind of environment.
+
+        env is needed if it was not made from an id, agent_class if it is none of this library's.
+        """
         state = load_state(path)
-        run = cls._from_header(state["header"], env)
-        run._load(state["t"], state)
+        check_state(state, path)
+        run = cls._from_header(state["parts"].get("header"), Path(path), env, agent_class)
+        run._load(state)
         rng.restore(rng.default(), state["library_rng"])
         return run
 
 
-class _Header:
-    """What a checkpoint was made by: a part that is compared, not loaded."""
-
-    def __init__(self, header: dict[str, Any]):
-        self.header = header
-
-    def state(self) -> dict[str, Any]:
-        return self.header
-
-    def load(self, state: dict[str, Any]) -> None:
-        for name, here in self.header.items():
-            if name not in ("monitor", "steps") and state.get(name) != here:
-                raise ValueError(f"the checkpoint is of a run with {name} {state.get(name)}, this one has {here}")
-
-
-def make_env(env: Any, n_envs: int = 1, seed: int = 0) -> VectorEnv:
-    """A VectorEnv from a Gymnasium id, a callable that gives a gymnasium.Env, or a vector environment."""
-    if isinstance(env, VectorEnv):
-        return env
-    if isinstance(env, gymnasium.vector.VectorEnv):
-        return ForeignEnv(env, seed)
-    if isinstance(env, gymnasium.Env) or not (isinstance(env, str) or callable(env)):
-        raise TypeError(f"env: expected an id, a callable that gives a gymnasium.Env, or a vector env, got {env!r}")
-    return SerialEnv(env, n_envs, seed)
+def _name(agent_class: type[Agent]) -> str:
+    return next((name for name, cls in ALGORITHMS.items() if cls is agent_class), agent_class.__name__)
 
 
 def _configs(agent_class: type[Agent], config: Any, settings: dict[str, Any]) -> tuple[Any, Monitor]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.rng import restore, state_of
+from rlcore.rng import check, restore, state_of
 
 Array = np.ndarray
 
@@ -73,8 +73,13 @@ class Greedy:
     def state(self) -> dict[str, Any]:
         return {}
 
+    def check(self, state: dict[str, Any]) -> None:
+        """ValueError unless `load` can take this state."""
+        if state:
+            raise ValueError(f"load: a greedy explorer has no state, got {', '.join(state)}")
+
     def load(self, state: dict[str, Any]) -> None:
-        pass
+        self.check(state)
 
 
 class EpsilonGreedy:
@@ -104,6 +109,10 @@ class EpsilonGreedy:
     def state(self) -> dict[str, Any]:
         return {"rng": state_of(self._rng)}
 
+    def check(self, state: dict[str, Any]) -> None:
+        """ValueError unless `load` can take this state."""
+        check(self._rng, state.get("rng", {}))
+
     def load(self, state: dict[str, Any]) -> None:
         restore(self._rng, state["rng"])
 
@@ -126,6 +135,10 @@ class Boltzmann:
 
     def state(self) -> dict[str, Any]:
         return {"rng": state_of(self._rng)}
+
+    def check(self, state: dict[str, Any]) -> None:
+        """ValueError unless `load` can take this state."""
+        check(self._rng, state.get("rng", {}))
 
     def load(self, state: dict[str, Any]) -> None:
         restore(self._rng, state["rng"])

@@ -12,6 +12,7 @@ from rlcore.autograd import Link, Sequential, as_array
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
 from rlcore.autograd.initializers import LeCunUniform, Uniform
+from rlcore.backend import xp_of
 
 
 def mlp(
@@ -31,16 +32,17 @@ def mlp(
 
 
 class OneHot(Link):
-    """Integers (N,) below n as rows of the identity matrix, (N, n) float32."""
+    """Integers (N,) from start on as rows of the identity matrix, (N, n) float32."""
 
-    def __init__(self, n: int):
+    def __init__(self, n: int, start: int = 0):
         super().__init__()
-        self.n = n
+        self.n, self.start = n, start
 
     def forward(self, x: Any) -> Any:
         x = as_array(x)
-        out = np.zeros((len(x), self.n), np.float32)
-        out[np.arange(len(x)), x] = 1
+        xp = xp_of(x)
+        out = xp.zeros((len(x), self.n), np.float32)
+        out[xp.arange(len(x)), x - self.start] = 1
         return out
 
 
@@ -57,7 +59,8 @@ def value_network(observation_space: Any, hidden: Sequence[int], out_size: int, 
     from gymnasium import spaces
 
     if isinstance(observation_space, spaces.Discrete):
-        return Sequential(OneHot(int(observation_space.n)), *mlp(int(observation_space.n), hidden, out_size, rng))
+        n, start = int(observation_space.n), int(observation_space.start)
+        return Sequential(OneHot(n, start), *mlp(n, hidden, out_size, rng))
     if not isinstance(observation_space, spaces.Box):
         raise ValueError(f"expected a Box or Discrete observation space, got {observation_space}")
     body = mlp(math.prod(observation_space.shape), hidden, out_size, rng)

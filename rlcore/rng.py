@@ -22,11 +22,17 @@ def state_of(rng: np.random.Generator) -> dict[str, Any]:
     return dict(rng.bit_generator.state)
 
 
+def check(rng: np.random.Generator, state: dict[str, Any]) -> None:
+    """ValueError unless the state is of this kind of generator."""
+    kind = type(rng.bit_generator).__name__
+    if not isinstance(state, dict) or state.get("bit_generator") != kind:
+        got = state.get("bit_generator") if isinstance(state, dict) else state
+        raise ValueError(f"random state is of {got!r}, this generator is a {kind}")
+
+
 def restore(rng: np.random.Generator, state: dict[str, Any]) -> None:
     """Put a state from `state_of` back; ValueError if it belongs to another kind of generator."""
-    kind = type(rng.bit_generator).__name__
-    if state.get("bit_generator") != kind:
-        raise ValueError(f"random state is of {state.get('bit_generator')!r}, this generator is a {kind}")
+    check(rng, state)
     rng.bit_generator.state = state
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,3 +36,17 @@ def leaves(tree: Tree) -> Iterator[Any]:
             yield from leaves(value)
     else:
         yield tree
+
+
+def named_leaves(tree: Tree, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The arrays (or Rings) of a tree, each with its path: obs, obs/camera, obs/0; a list counts as a tuple."""
+    branches: Iterable[tuple[Any, Tree]]
+    if isinstance(tree, dict):
+        branches = tree.items()
+    elif isinstance(tree, (list, tuple)) and not isinstance(tree, Ring):
+        branches = enumerate(tree)
+    else:
+        yield path, tree
+        return
+    for name, branch in branches:
+        yield from named_leaves(branch, f"{path}/{name}" if path else str(name))

@@ -11,9 +11,10 @@ from rlcore import rng as rngs
 from rlcore.agents.base import Agent, Policy
 from rlcore.autograd import Link
 from rlcore.autograd import functions as F
-from rlcore.autograd.optimizers import Adam, GradientClipping, Optimizer
+from rlcore.autograd.optimizer_hooks import GradientClipping
+from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.buffers import Replay
-from rlcore.explorers import EpsilonGreedy, Schedule
+from rlcore.explorers import EpsilonGreedy, Greedy, Schedule
 from rlcore.networks import value_network
 from rlcore.stream import Step
 
@@ -40,6 +41,11 @@ class DQNConfig:
         for name in ("buffer_size", "batch_size", "n_step", "update_every", "gradient_steps", "target_update_interval"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "epsilon"):
+            schedule = getattr(self, name)
+            ends = (schedule.start, schedule.start if schedule.end is None else schedule.end)
+            if min(ends) < 0 or (name == "epsilon" and max(ends) > 1):
+                raise ValueError(f"{name} must be within [0, {'1]' if name == 'epsilon' else 'inf)'}, got {schedule}")
         for name in ("gamma", "tau"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be within [0, 1], got {getattr(self, name)}")
@@ -56,7 +62,8 @@ class DQNConfig:
 class DQN(Agent):
     """Q-learning with a target network and uniform replay.
 
-    q: a Link, observations (N, ...) to action values (N, A). rng: what a stochastic policy draws from if given none.
+    q: a Link, observations (N, ...) to action values (N, A). explorer: of `rlcore.explorers`. rng: what a stochastic
+    policy draws from if it is given none.
     """
 
     Config = DQNConfig
@@ -66,19 +73,14 @@ class DQN(Agent):
         q: Link,
         optimizer: Optimizer,
         replay: Replay,
-        explorer: EpsilonGreedy,
+        explorer: Any,
         config: DQNConfig,
         rng: np.random.Generator,
     ):
-        self.q, self.target = q, q.copy()
-        self.optimizer, self.replay, self.explorer, self.config, self.rng = (
-            optimizer.setup(q),
-            replay,
-            explorer,
-            config,
-            rng,
-        )
-        self.actor = q
+        self.actor = self.q = q
+        self.target = q.copy()
+        self.optimizer, self.replay, self.explorer = optimizer.setup(q), replay, explorer
+        self.config, self.rng = config, rng
         self.acting_q, self.target_q = q.view(), self.target.view()
         self.t = 0  # rows observed
         self.due = 0  # updates owed
@@ -140,8 +142,9 @@ class DQN(Agent):
 
     def policy(self, deterministic: bool = True, rng: np.random.Generator | None = None) -> QPolicy:
         """Greedy, or epsilon-greedy with the present epsilon."""
-        epsilon = 0.0 if deterministic else self.config.epsilon(self.t)
-        return QPolicy(self.acting_q, EpsilonGreedy(epsilon, self.rng if rng is None else rng))
+        if deterministic:
+            return QPolicy(self.acting_q, Greedy())
+        return QPolicy(self.acting_q, EpsilonGreedy(self.config.epsilon(self.t), self.rng if rng is None else rng))
 
     def state(self) -> dict[str, Any]:
         return {
@@ -150,10 +153,23 @@ class DQN(Agent):
             "replay": self.replay.state(), "explorer": self.explorer.state(),
         }  # fmt: skip
 
-    def load(self, state: dict[str, Any]) -> None:
+    def check(self, state: dict[str, Any]) -> None:
+        """ValueError, naming what is wrong, unless `load` can take this state."""
+        if missing := sorted(self.state().keys() ^ state.keys()):
+            raise ValueError(f"load: the state is not of a {type(self).__name__}: it differs in {', '.join(missing)}")
+        for name in ("t", "due", "n_updates"):
+            if type(state[name]) is not int:
+                raise ValueError(f"load: {name} must be a whole number, got {state[name]!r}")
         self.q.check(state["q"])
         self.target.check(state["target"])
-        self.replay.load(state["replay"])  # which checks before it changes anything
+        self.optimizer.check(state["optimizer"])
+        self.replay.check(state["replay"])
+        self.explorer.check(state["explorer"])
+        rngs.check(self.rng, state["rng"])
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.check(state)
+        self.replay.load(state["replay"])
         self.q.load(state["q"])
         self.target.load(state["target"])
         self.optimizer.load(state["optimizer"])
@@ -173,7 +189,7 @@ class DoubleDQN(DQN):
 class QPolicy(Policy):
     """Picks actions by their values."""
 
-    def __init__(self, q: Link, explorer: EpsilonGreedy):
+    def __init__(self, q: Link, explorer: Any):
         self.q, self.explorer = q, explorer
 
     def __call__(self, obs: Any) -> np.ndarray:

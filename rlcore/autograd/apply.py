@@ -22,7 +22,7 @@ def explained(op: Function, error: Exception, names: Sequence[str], inputs: Sequ
         for n, x in zip(names, inputs)
         if x is not None
     )
-    if isinstance(error, AttributeError):
+    if isinstance(error, AttributeError) and not all(x is None or hasattr(x, "dtype") for x in inputs):
         return TypeError(f"{name_of(op)}: expected arrays or Variables ({error}; got {got})")
     for kind in (TypeError, ValueError, IndexError):
         if isinstance(error, kind):
@@ -49,32 +49,33 @@ def written_out(cls: type[Function]) -> Any:
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         if set(names) & set(saves):
             raise TypeError(f"{cls.__name__}: inputs taken as *{names[0]} have no names and cannot be saved")
-        head, unpack, call, anything, edges = "*xs", _UNPACK_MANY, "*xs", "any(e is not None for e in es)", "es"
-        listed = "xs"
+        head = call = "*xs"
+        unpack, anything, edges, listed = _UNPACK_MANY, "any(e is not None for e in es)", "es", "xs"
     else:
         head = ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters)
+        call = ", ".join(names)
         unpack = "".join(_UNPACK_ONE.format(n) for n in names)
-        call = listed = ", ".join(names)
         anything = " or ".join(f"e_{n} is not None" for n in names)
-        edges, listed = "(" + "".join(f"e_{n}, " for n in names) + ")", f"[{listed}]"
-    own = [s for s in saves if s not in names and not re.fullmatch(r"y\d*", s)]
-    kept = (
-        "("
-        + "".join(
-            ("self." if s in own else "") + (f"y[{s[1:]}]" if re.fullmatch(r"y\d+", s) else s) + ", " for s in saves
-        )
-        + ")"
+        edges, listed = _tuple([f"e_{n}" for n in names]), f"[{call}]"
+
+    def kept(name: str) -> str:
+        if re.fullmatch(r"y\d+", name):
+            return f"y[{name[1:]}]"
+        return name if name in names or name == "y" else f"self.{name}"
+
+    saved = [kept(name) for name in saves]
+    drop = "".join(f"; del {text}" for text in saved if text.startswith("self."))
+    text = _APPLY.format(head=head, unpack=unpack, call=call, listed=listed) + (
+        (_WRAP_MANY if cls.many else _WRAP_ONE).format(anything=anything, edges=edges, saved=_tuple(saved), drop=drop)
     )
-    drop = "".join(f"; del self.{s}" for s in own)
-    body = _WRAP_MANY if cls.many else _WRAP_ONE
-    text = _APPLY.format(head=head, unpack=unpack, call=call, listed=listed) + body.format(
-        anything=anything, edges=edges, saved=kept, drop=drop
-    )
-    exec(
-        compile(text, f"<apply of {cls.__name__}>", "exec"), scope
-    )  # text made of this op's own signature, nothing else
+    # the text is made of this op's own signature and of nothing else
+    exec(compile(text, f"<apply of {cls.__name__}>", "exec"), scope)
     scope["apply"].__doc__ = Function.apply.__doc__
     return scope["apply"]
+
+
+def _tuple(texts: list[str]) -> str:
+    return "(" + "".join(f"{text}, " for text in texts) + ")"
 
 
 _UNPACK_ONE = """
@@ -92,7 +93,7 @@ def apply(self, {head}):{unpack}
     try:
         y = self.forward({call})
     except Exception as error:
-        raise explained(self, error, names, {listed}) from None"""
+        raise explained(self, error, names, {listed}) from error"""
 
 _WRAP_ONE = """
     if type(y) is not ndarray and isinstance(y, generic):

@@ -18,9 +18,8 @@ from typing import Any
 
 from rlcore.backend import xp_of
 
-next_order = itertools.count(
-    -1, -1
-).__next__  # ops count down, so that a heap gives the newest first; a leaf has order 0
+# ops count down, so that a heap gives the newest first; a leaf has order 0
+next_order = itertools.count(-1, -1).__next__
 _recording: ContextVar[bool] = ContextVar("recording", default=True)  # per thread; a read costs at most 20 ns
 recording = _recording.get
 
@@ -62,7 +61,7 @@ class Function:
     A subclass gives `forward(self, *arrays) -> array`, `backward(self, gy, *saved)` and the names of what backward
     needs in `saves`: inputs of forward, `y` for the output (`y0 y1` of several), or attributes that forward has set.
     backward returns one array for one input, else a tuple with None where `self.edges[i]` is None. Numbers and axes are
-    given to `__init__`. `F.tanh(x)` is `Tanh().apply(x)`.
+    given to `__init__`. `F.tanh(x)` is `Tanh().apply(x)`: one object for each application.
     """
 
     __slots__ = ("__dict__", "edges", "g", "order", "saved")
@@ -177,11 +176,11 @@ class _Outputs(dict):
 class Leaf:
     """Where a gradient stays: the vertex of a Parameter or of a user's Variable."""
 
-    __slots__ = ("__weakref__", "dtype", "grad", "grad_var", "slot", "written")
+    __slots__ = ("dtype", "grad", "grad_var", "shape", "slot", "written")
     order, edges = 0, ()
 
-    def __init__(self, dtype: Any):
-        self.dtype, self.grad, self.grad_var, self.slot = dtype, None, None, None
+    def __init__(self, dtype: Any, shape: Any = None):
+        self.dtype, self.shape, self.grad, self.grad_var, self.slot = dtype, shape, None, None, None
         self.written = 0  # the order at the last change of the array: older graphs may not come back over it
 
     def out(self) -> Any:
@@ -197,14 +196,18 @@ class Leaf:
             )
 
     def add(self, g: Any, order: int) -> None:
+        """Add g, a gradient from an op of this order; g is copied unless it was written into the slot."""
         if self.written < order:
             self.check(order)
         self.grad_var = None
         if self.grad is not None:
             self.grad += g
+        elif g is self.slot:
+            self.grad = g
+        elif g.shape != self.shape:
+            raise ValueError(f"backward: an op gave a gradient of shape {g.shape} for an input of shape {self.shape}")
         elif self.slot is not None:
-            if g is not self.slot:
-                self.slot[...] = g
+            self.slot[...] = g
             self.grad = self.slot
         else:  # its own memory: g may be shared with another vertex, or read-only
             self.grad = xp_of(g).array(g, dtype=self.dtype)

@@ -9,7 +9,7 @@ import numpy as np
 
 from rlcore import rng as _rng
 from rlcore.autograd.config import config
-from rlcore.backend import is_array
+from rlcore.backend import is_array, xp_of
 
 
 class Initializer:
@@ -20,7 +20,7 @@ class Initializer:
         self.rng = rng
 
     def __call__(self, array: Any) -> None:
-        array[...] = self.values(array.shape)
+        array[...] = xp_of(array).asarray(self.values(array.shape))
 
     def values(self, shape: tuple[int, ...]) -> Any:
         raise NotImplementedError

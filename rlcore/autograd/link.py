@@ -18,7 +18,7 @@ import rlcore.autograd.parameter as _parameter
 from rlcore.autograd import serializers, storage
 from rlcore.autograd.function import next_order
 from rlcore.autograd.parameter import Parameter, changed
-from rlcore.autograd.variable import Variable
+from rlcore.backend import xp_of
 
 L = TypeVar("L", bound="Link")
 CACHES = ("_leaf_cache", "_pair_cache")  # attributes that are found again, not copied
@@ -77,14 +77,14 @@ class Link:
             return  # a view never updates statistics
         old = self._persistent[name]
         if hasattr(old, "shape") and hasattr(value, "shape"):
-            old[...] = value
+            old[...] = xp_of(old).asarray(value)
         else:
             self._persistent[name] = value
 
     # what it holds
     def _items(self) -> Iterator[tuple[str, Any]]:
         for name, value in list(self.__dict__.items()):
-            if isinstance(value, (Link, Variable)):
+            if isinstance(value, (Link, Parameter)):
                 yield name, value
 
     def children(self) -> Iterator[Link]:
@@ -208,9 +208,8 @@ class Link:
                 value = value.const
             if name not in CACHES:
                 twin.__dict__[name] = value
-        twin.__dict__["_viewed_link"] = (
-            self,
-        )  # a tuple is not searched; it keeps the parameters behind the twins alive
+        # a tuple is not searched; it keeps the parameters behind the twins alive
+        twin.__dict__["_viewed_link"] = (self,)
         return twin
 
     def copy(self: L, mode: str = "copy") -> L:
@@ -231,34 +230,31 @@ class Link:
         return twin
 
     def copyparams(self, link: Link) -> None:
-        """Take the values of another link of the same structure, persistent values included."""
+        """Take the values of another link of the same structure, persistent ones and sizes included."""
         storage.match(self, link, settle=True)
-        for a, b in self._paired(link):
-            a[...] = b
-        self._touch()
-        for (_, here, name), (_, there, _) in zip(self.namedpersistents(), link.namedpersistents(), strict=True):
-            here._set_persistent(name, there._persistent[name])
+        self.soft_copyparams(link, 1)
 
     def soft_copyparams(self, link: Link, tau: float) -> None:
-        """Move every parameter by tau towards another link's: p += tau * (q - p)."""
-        for a, b in self._paired(link):
+        """Move every parameter and persistent array by tau towards another link's: p += tau * (q - p)."""
+        arrays, others = self._paired(link)
+        for a, b in arrays:
             if tau == 1:
                 a[...] = b
             else:
                 a += tau * (b - a)
+        for here, there, name in others:
+            here._persistent[name] = there._persistent[name]
         self._touch()
 
-    def _paired(self, link: Link) -> list[tuple[Any, Any]]:
-        """Vectors or arrays that hold the same parameters here and there, checked when a structure has changed."""
+    def _paired(self, link: Link) -> tuple[list[tuple[Any, Any]], list[tuple[Link, Link, str]]]:
+        """Vectors or arrays that hold the same values here and there, and where other persistent values are."""
         cached = self.__dict__.get("_pair_cache")
         if cached is None or cached[0] != (_parameter.version, id(link)):
             storage.match(self, link)
             self.flatten()
             link.flatten()
-            sides = [list(k.params(include_uninit=False)) for k in (self, link)]
-            pairs = storage.pairs(*sides)
-            cached = ((_parameter.version, id(link)), pairs)
-            self.__dict__["_pair_cache"] = cached
+            pairs = storage.pairs(self, link)
+            cached = self.__dict__["_pair_cache"] = ((_parameter.version, id(link)), pairs)
         return cached[1]
 
     def _touch(self) -> None:

@@ -1,4 +1,4 @@
-"""Optimizers: SGD, RMSprop and Adam as a few in-place operations on flat slices, and a hook that clips the gradient.
+"""Optimizers: SGD, RMSprop and Adam as a few in-place operations on flat slices.
 
 An optimizer keeps its parameters, and its state in their order. It works on runs, the maximal slices of parameters that
 lie side by side, have a gradient, and have taken the same number of steps: nearly always one. A parameter without a
@@ -39,6 +39,8 @@ class Optimizer:
     slots: tuple[str, ...] = ()  # names of the state vectors
 
     def __init__(self, learning_rate: float):
+        if not learning_rate >= 0:
+            raise ValueError(f"{type(self).__name__}: the learning rate must not be negative, got {learning_rate}")
         self.learning_rate = learning_rate
         self.t = 0  # updates so far
         self.target: Any = None  # the Link
@@ -48,6 +50,7 @@ class Optimizer:
         self._state: list[Any] = []  # a vector for each slot
         self._whole: list[_Part] | None = None  # the parts while every parameter has a gradient
         self._tmp: Any = None
+        self._scalars: list[Any] = []
         self._version = -1
 
     def setup(self: Self, link: Link) -> Self:
@@ -55,8 +58,17 @@ class Optimizer:
         self.target, self._version = link, -1
         return self
 
-    def add_hook(self, hook: Hook) -> None:
-        """Call hook(gradients) before each step: a list of vectors, to be changed in place."""
+    @property
+    def lr(self) -> float:
+        """The learning rate, in Chainer's word."""
+        return self.learning_rate
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self.learning_rate = value
+
+    def add_hook(self, hook: Hook, name: str | None = None) -> None:
+        """Call hook(gradients) before each step: a list of vectors, to be changed in place; its name is not used."""
         self._hooks.append(hook)
 
     def update(self, lossfun: Callable[..., Any] | None = None, *args: Any, **named: Any) -> None:
@@ -75,7 +87,7 @@ class Optimizer:
             parts, self._whole = self._parts(used), None
         else:
             parts = self._whole = self._whole or self._parts(used)
-        if self._hooks:
+        if self._hooks and parts:
             gradients = [part.grad for part in parts]
             for hook in self._hooks:
                 hook(gradients)
@@ -133,13 +145,15 @@ class Optimizer:
         names = [path for path, _ in self.target.namedparams(include_uninit=False)]
         return {"t": self.t, "steps": list(self._steps), "parameters": names, **dict(zip(self.slots, self._state))}
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Take a `state()` back; load the link first, so that all sizes are known."""
+    def check(self, state: dict[str, Any]) -> None:
+        """ValueError, naming the first wrong entry, unless `load` can take this state."""
         here = self.state()
         for name in [*here, *state]:
             if name not in state or name not in here:
                 where = "missing from the state" if name not in state else "not a part of this optimizer's state"
                 raise ValueError(f"load: {name!r} is {where}")
+        if any(p.array is None for p in self.target.params()):
+            return  # sizes still unknown come with the link's state, and are compared in load
         if len(state["steps"]) != len(here["steps"]):
             raise ValueError(f"load: 'steps' has {len(state['steps'])} entries, expected {len(here['steps'])}")
         if list(state["parameters"]) != here["parameters"]:
@@ -149,9 +163,25 @@ class Optimizer:
             if not hasattr(given, "dtype") or given.shape != vector.shape or given.dtype != vector.dtype:
                 got = f"{given.shape} {given.dtype}" if hasattr(given, "dtype") else type(given).__name__
                 raise ValueError(f"load: optimizer state {slot!r} is {got}, expected {vector.shape} {vector.dtype}")
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take a `state()` back, after `check`; load the link first, so that all sizes are known."""
+        self.check(state)
         for slot, vector in zip(self.slots, self._state):
-            vector[...] = state[slot]
+            vector[...] = xp_of(vector).asarray(state[slot])
         self.t, self._steps, self._whole = int(state["t"]), [int(n) for n in state["steps"]], None
+
+    def numbers(self, p: Any, *values: float) -> list[Any]:
+        """The values as 0-d arrays beside p.
+
+        A Python number costs 0.3 us more an operation, and a captured graph would keep it.
+        """
+        kept = self._scalars
+        if len(kept) != len(values) or kept[0].dtype != p.dtype or type(kept[0]) is not type(p):
+            kept = self._scalars = [xp_of(p).empty((), p.dtype) for _ in values]
+        for array, value in zip(kept, values):
+            array[()] = value
+        return kept
 
 
 class SGD(Optimizer):
@@ -161,7 +191,8 @@ class SGD(Optimizer):
         super().__init__(lr)
 
     def step(self, p: Any, g: Any, tmp: Any, t: int, *state: Any) -> None:
-        np.multiply(g, self.learning_rate, out=tmp)
+        (rate,) = self.numbers(p, self.learning_rate)
+        np.multiply(g, rate, out=tmp)
         p -= tmp
 
 
@@ -179,25 +210,28 @@ class RMSprop(Optimizer):
 
     def step(self, p: Any, g: Any, tmp: Any, t: int, *state: Any) -> None:
         (ms,) = state
+        decay, rest, eps, rate = self.numbers(p, self.alpha, 1 - self.alpha, self.eps, self.learning_rate)
         np.multiply(g, g, out=tmp)
-        tmp *= 1 - self.alpha
-        ms *= self.alpha
+        tmp *= rest
+        ms *= decay
         ms += tmp
         if self.eps_inside_sqrt:
-            np.add(ms, self.eps, out=tmp)
+            np.add(ms, eps, out=tmp)
             np.sqrt(tmp, out=tmp)
         else:
             np.sqrt(ms, out=tmp)
-            tmp += self.eps
+            tmp += eps
         np.divide(g, tmp, out=tmp)
-        tmp *= self.learning_rate
+        tmp *= rate
         p -= tmp
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015, algorithm 1) with weights of bias correction folded into the step size.
+    """Adam (Kingma and Ba 2015, algorithm 1).
 
-    eps: added to sqrt(v) before the correction of v (Chainer, TensorFlow), or after it with corrected_eps (PyTorch).
+    eps: added to sqrt(v) before the bias correction of v (Chainer, TensorFlow), or after it if corrected_eps (PyTorch).
+    The slots hold the sums of g and g^2, decayed by beta1 and beta2 at each step, without the paper's factors 1 - beta:
+    these go into the step size with the bias correction, which saves two passes over memory of twelve.
     """
 
     slots = ("m", "v")
@@ -212,17 +246,29 @@ class Adam(Optimizer):
         corrected_eps: bool = False,
     ):
         super().__init__(alpha)
+        if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
+            raise ValueError(f"Adam: beta1 and beta2 must be within [0, 1), got {beta1} and {beta2}")
         self.beta1, self.beta2, self.eps, self.corrected_eps = beta1, beta2, eps, corrected_eps
-        self._scalars: list[Any] | None = None
+
+    @property
+    def alpha(self) -> float:
+        """The learning rate, in Chainer's word."""
+        return self.learning_rate
+
+    @alpha.setter
+    def alpha(self, value: float) -> None:
+        self.learning_rate = value
 
     def step(self, p: Any, g: Any, tmp: Any, t: int, *state: Any) -> None:
-        # m and v are kept as plain decayed sums: their factors 1 - beta enter below, which saves two passes of twelve
         m, v = state
         b1, b2, correction = self.beta1, self.beta2, math.sqrt(1 - self.beta2**t)
-        decay1, decay2, eps, rate = self._numbers(p)
-        decay1[()], decay2[()] = b1, b2
-        eps[()] = self.eps / math.sqrt(1 - b2) * (correction if self.corrected_eps else 1)
-        rate[()] = self.learning_rate * correction / (1 - b1**t) * (1 - b1) / math.sqrt(1 - b2)
+        decay1, decay2, eps, rate = self.numbers(
+            p,
+            b1,
+            b2,
+            self.eps / math.sqrt(1 - b2) * (correction if self.corrected_eps else 1),
+            self.learning_rate * correction / (1 - b1**t) * (1 - b1) / math.sqrt(1 - b2),
+        )
         m *= decay1
         m += g
         v *= decay2
@@ -233,34 +279,3 @@ class Adam(Optimizer):
         np.divide(m, tmp, out=tmp)
         tmp *= rate
         p -= tmp
-
-    def _numbers(self, p: Any) -> list[Any]:
-        """Four 0-d arrays beside p: a Python number costs 0.3 us more an operation, and a captured graph keeps it."""
-        if self._scalars is None or self._scalars[0].dtype != p.dtype or type(self._scalars[0]) is not type(p):
-            self._scalars = [xp_of(p).empty((), p.dtype) for _ in range(4)]
-        return self._scalars
-
-
-class GradientClipping:
-    """Scale all gradients so that their common L2 norm is at most `threshold`; `norm` holds the norm before."""
-
-    def __init__(self, threshold: float):
-        if not threshold > 0:
-            raise ValueError(f"GradientClipping: threshold must be above 0, got {threshold}")
-        self.threshold = threshold
-        self.norm: Any = 0.0
-
-    def __call__(self, gradients: list[Any]) -> None:
-        square = gradients[0].dot(gradients[0])
-        for g in gradients[1:]:
-            square = square + g.dot(g)
-        if isinstance(square, np.floating):  # on the host: Python's arithmetic, and mostly nothing to do
-            self.norm = math.sqrt(square)
-            if self.norm > self.threshold:
-                for g in gradients:
-                    g *= self.threshold / self.norm
-        else:  # on a device: no branch, nothing is read back
-            self.norm = np.sqrt(square)
-            factor = self.threshold / np.maximum(self.norm, self.threshold)
-            for g in gradients:
-                g *= factor

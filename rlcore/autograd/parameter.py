@@ -11,7 +11,7 @@ import numpy as np
 
 from rlcore.autograd.function import Leaf, next_order
 from rlcore.autograd.initializers import as_initializer
-from rlcore.autograd.variable import Variable
+from rlcore.autograd.variable import Variable, _checked
 from rlcore.backend import is_array, xp_of
 
 
@@ -60,7 +60,7 @@ class Parameter(Variable):
             object.__setattr__(self, name, value)
         elif self.array is None:
             raise ValueError("array: this parameter's shape is not known yet; call initialize(shape) first")
-        elif value.shape != self.shape:
+        elif _checked(value).shape != self.shape:
             raise ValueError(f"array: expected shape {self.shape}, got {value.shape}")
         else:
             self.array[...] = value
@@ -105,7 +105,8 @@ class Parameter(Variable):
         if leaf.grad is not None and slot is not None:
             slot[...] = leaf.grad
             leaf.grad = slot
-        leaf.dtype, leaf.slot, self.buffer, self.start = array.dtype, slot, buffer, start
+        leaf.dtype, leaf.shape, leaf.slot = array.dtype, array.shape, slot
+        self.buffer, self.start = buffer, start
         self.const.array = array
 
     def touch(self) -> None:
@@ -124,9 +125,8 @@ class Parameter(Variable):
 
 _set_array: Any = vars(Variable)["array"].__set__
 
-version = (
-    0  # counts changes of structure and of layout: whoever keeps slices of buffers compares it and derives them again
-)
+# counts changes of structure and of layout: whoever keeps slices of buffers compares it, and derives them again
+version = 0
 
 
 def changed() -> None:

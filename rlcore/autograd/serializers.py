@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from rlcore.autograd import storage
 from rlcore.autograd.variable import as_array
 
 
 def entries(link: Any) -> dict[str, Any]:
     """path -> array of every parameter, once, and every persistent value; None where the shape is not known yet."""
-    own: dict[str, Any] = {path: p.array for path, p in link.namedparams()}
-    return own | {path: owner._persistent[name] for path, owner, name in link.namedpersistents()}
+    values: dict[str, Any] = {path: p.array for path, p in storage.own(link).namedparams()}
+    return values | {path: owner._persistent[name] for path, owner, name in link.namedpersistents()}
 
 
 def nested(flat: dict[str, Any]) -> dict[str, Any]:

@@ -51,6 +51,13 @@ def runs(params: list[Parameter]) -> list[Run]:
     return out
 
 
+def own(link: Any) -> Any:
+    """The link itself; TypeError if it is a view, which has no parameters."""
+    if "_viewed_link" in link.__dict__:
+        raise TypeError(f"{type(link).__name__}: a view has no parameters of its own; use the model that it views")
+    return link
+
+
 def offsets(params: list[Parameter]) -> list[int]:
     """Where each parameter starts when they are laid one after the other."""
     out, at = [], 0
@@ -65,6 +72,7 @@ def flatten(link: Any, flat: Any = None, grad: Any = None) -> None:
 
     Left alone is what lies in one slice already, and a parameter that lies with those of another model.
     """
+    own(link)
     named = list(link.namedparams(include_uninit=False))
     params, given = [p for _, p in named], flat is not None or grad is not None
     ids = set(map(id, params))
@@ -136,7 +144,8 @@ def vector(link: Any, which: str, tail: bool = False) -> Any:
     params = [p for _, p in named]
     ends = _tail(link, params) if tail else []
     if not params:
-        return np.concatenate([np.empty(0, np.float32), *[k._persistent[name].ravel() for _, k, name in ends]])
+        arrays = [k._persistent[name].ravel() for _, k, name in ends] or [np.empty(0, np.float32)]
+        return xp_of(arrays[0]).concatenate(arrays)
     parts = runs(params)
     if len(parts) > 1:
         raise ValueError(
@@ -162,7 +171,7 @@ def _shared(named: list[tuple[str, Parameter]], parts: list[Run]) -> str:
 
 def match(link: Any, other: Any, settle: bool = False) -> None:
     """ValueError unless the two links have the same parameters; settle: take over sizes that only the other knows."""
-    mine, theirs = dict(link.namedparams()), dict(other.namedparams())
+    mine, theirs = dict(own(link).namedparams()), dict(own(other).namedparams())
     if list(mine) != list(theirs):
         odd = sorted(mine.keys() ^ theirs.keys()) or ["the order of assignment"]
         raise ValueError(f"copyparams: the two links differ in {odd[0]}")
@@ -175,12 +184,20 @@ def match(link: Any, other: Any, settle: bool = False) -> None:
             p.settle(theirs[path].array)
 
 
-def pairs(params: list[Parameter], others: list[Parameter]) -> list[tuple[Any, Any]]:
-    """Vectors (arrays, where the layouts differ) that hold the same parameters of two links of one structure."""
-    mine, theirs = runs(params), runs(others)
-    if len(mine) == len(theirs) == 1 and [p.memory_order for p in params] == [p.memory_order for p in others]:
-        return [(mine[0].data, theirs[0].data)]
-    return [(p.array, q.array) for p, q in zip(params, others, strict=True)]
+def pairs(link: Any, other: Any) -> tuple[list[tuple[Any, Any]], list[tuple[Any, Any, str]]]:
+    """Vectors (arrays, where the layouts differ) that hold the same values of two links, and the other persistents."""
+    sides = [list(k.params(include_uninit=False)) for k in (link, other)]
+    mine, theirs = map(runs, sides)
+    alike = len(mine) == len(theirs) == 1 and all(p.memory_order == q.memory_order for p, q in zip(*sides))
+    found = [(mine[0].data, theirs[0].data)] if alike else [(p.array, q.array) for p, q in zip(*sides, strict=True)]
+    rest = []
+    for (_, here, name), (_, there, _) in zip(link.namedpersistents(), other.namedpersistents(), strict=True):
+        a, b = here._persistent[name], there._persistent[name]
+        if getattr(getattr(a, "dtype", None), "kind", "") == "f":
+            found.append((a, b))
+        else:
+            rest.append((here, there, name))
+    return found, rest
 
 
 def split(params: list[Parameter], vector: Any) -> list[Any]:

@@ -64,7 +64,7 @@ class Variable:
 
     def __init__(self, data: Any, *, grad: Any = None, requires_grad: bool = True):
         self.array = _checked(data)
-        self.node = Leaf(self.array.dtype) if requires_grad and self.array.dtype.kind == "f" else None
+        self.node = Leaf(self.array.dtype, self.array.shape) if requires_grad and self.array.dtype.kind == "f" else None
         if grad is not None:
             self.grad = grad
 
@@ -261,6 +261,9 @@ class Variable:
                 f"numpy.{ufunc.__name__} of a Variable is not an op; use a function of rlcore's F, or .array"
             )
         return op().apply(*[weak(x) for x in inputs])
+
+    def __array_function__(self, func: Any, types: Any, args: Any, named: Any) -> Any:
+        raise TypeError(f"numpy.{func.__name__} of a Variable is not recorded in the graph; use F.{func.__name__}")
 
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse("comparing", "compare its .array")  # type: ignore
     __bool__ = _refuse("the truth of", "test its .array")

@@ -16,15 +16,15 @@ Rows are numbered from 0 in order of arrival, for ever; row r lies in slot r % c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from operator import itemgetter, setitem
 from typing import Any
 
 import numpy as np
 
-from rlcore.rng import restore, state_of
+from rlcore.rng import check, restore, state_of
 from rlcore.stream import Step
-from rlcore.tree import Ring, Tree, map_
+from rlcore.tree import Ring, Tree, map_, named_leaves
 
 Array = np.ndarray
 
@@ -135,7 +135,7 @@ class Replay:
         return np.arange(first, first + n) % self.capacity
 
     def sample(self, n: int) -> dict[str, Tree]:
-        """Draw n transitions, uniformly and with replacement; the arrays hold until the next call.
+        """Draw n transitions (n > 0), uniformly and with replacement; the arrays hold until the next call.
 
         obs, action, reward, next_obs, discount, row and the columns of `extra`: reward is the sum of up to n_step
         discounted rewards, next_obs what followed the last of them, discount what V(next_obs) is multiplied with.
@@ -203,8 +203,8 @@ class Replay:
         flag = np.zeros(1, bool)
         expected = {**self._columns, "final_obs": self._columns["obs"]}
         expected |= {"terminated": flag, "truncated": flag, "valid": flag}
-        given: dict[str, Any] = dict(_leaves({**extra, **step._asdict(), "obs": obs, "action": action}))
-        for path, column in _leaves(expected):
+        given: dict[str, Any] = dict(named_leaves({**extra, **step._asdict(), "obs": obs, "action": action}))
+        for path, column in named_leaves(expected):
             value, wanted = given.get(path), f"{column.dtype} {(n, *column.shape[1:])}"
             got = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else "no array"
             if got != wanted:
@@ -229,25 +229,34 @@ class Replay:
             "rng": state_of(self._rng),
         }
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from a state bit for bit; ValueError, and nothing changed, if it is of a replay made otherwise."""
+    def check(self, state: dict[str, Any]) -> None:
+        """ValueError, naming the difference, if the state is of a replay made otherwise."""
         if state.keys() != self.state().keys():
             raise ValueError(f"a replay's state has {list(self.state())}, this one {list(state)}")
         for name in ("capacity", "n_step", "gamma"):
             if state[name] != getattr(self, name):
                 raise ValueError(f"the replay's state has {name} {state[name]}, this replay {getattr(self, name)}")
-        rings, columns = dict(_leaves(state["columns"])), dict(_leaves(self._columns))
+        rings, columns = dict(named_leaves(state["columns"])), dict(named_leaves(self._columns))
         if rings.keys() != columns.keys():
             raise ValueError(f"the replay's state has columns {sorted(rings)}, this replay {sorted(columns)}")
-        pairs = {path: (ring.array, columns[path]) for path, ring in rings.items()}
-        pairs |= {"kind": (state["kind"], self._kind), "succ": (state["succ"], self._succ)}
-        for path, (saved, own) in pairs.items():
+        for path, (saved, own) in self._paired(state).items():
             theirs, ours = (f"{array.dtype} {array.shape}" for array in (saved, own))
             if theirs != ours:
                 raise ValueError(f"the replay's state has {path} as {theirs}, this replay as {ours}")
-        restore(self._rng, state["rng"])  # refuses another kind of generator
-        self._written = rings["reward"].written
-        for saved, own in pairs.values():
+        check(self._rng, state["rng"])
+
+    def _paired(self, state: dict[str, Any]) -> dict[str, tuple[Array, Array]]:
+        """Saved and own arrays, by path."""
+        columns = dict(named_leaves(self._columns))
+        pairs = {path: (ring.array, columns[path]) for path, ring in named_leaves(state["columns"])}
+        return pairs | {"kind": (state["kind"], self._kind), "succ": (state["succ"], self._succ)}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state bit for bit, after `check`."""
+        self.check(state)
+        restore(self._rng, state["rng"])
+        self._written = state["columns"]["reward"].written
+        for saved, own in self._paired(state).values():
             own[: self._written] = saved[: self._written]  # memory that holds no rows yet stays untouched
         self._kind[self._written :] = GAP
         self._waiting = state["waiting"].tolist()
@@ -277,19 +286,5 @@ def _put(column: Tree, at: Any, value: Tree) -> None:
 
 def _pairs(column: Tree, out: Tree) -> list[tuple[Array, Array]]:
     """The arrays of one tree, each with that in its place in the other."""
-    outs = dict(_leaves(out))
-    return [(leaf, outs[path]) for path, leaf in _leaves(column)]
-
-
-def _leaves(tree: Tree, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The arrays (or Rings) of a tree, each with its path: obs, obs/camera, obs/0; a list counts as a tuple."""
-    branches: Iterable[tuple[Any, Tree]]
-    if isinstance(tree, dict):
-        branches = tree.items()
-    elif isinstance(tree, list | tuple) and not isinstance(tree, Ring):
-        branches = enumerate(tree)
-    else:
-        yield path, tree
-        return
-    for name, branch in branches:
-        yield from _leaves(branch, f"{path}/{name}" if path else str(name))
+    outs = dict(named_leaves(out))
+    return [(leaf, outs[path]) for path, leaf in named_leaves(column)]

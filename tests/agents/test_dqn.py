@@ -239,6 +239,34 @@ def test_the_state_of_another_network_or_replay_changes_nothing(change, message)
     np.testing.assert_array_equal(other.target.flat, before)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda s: s.pop("explorer"), "differs in explorer"),
+        (lambda s: s.update(t="x"), "t must be a whole number, got 'x'"),
+        (lambda s: s["optimizer"].update(steps=[1]), "'steps' has 1 entries"),
+        (lambda s: s["explorer"].update(rng={}), "random state is of None"),
+    ],
+)
+def test_a_broken_state_changes_nothing(spoil, message):
+    given, other = run()[0].state(), run(seed=9)[0]
+    before, rows = other.q.flat.copy(), len(other.replay)
+    spoil(given)
+    with pytest.raises(ValueError, match=message):
+        other.load(given)
+    np.testing.assert_array_equal(other.q.flat, before)
+    assert len(other.replay) == rows
+
+
+def test_the_deterministic_policy_draws_nothing():
+    learner = agent()
+    before = learner.state()["rng"]
+    learner.policy()(numbers(0, 5, 3))
+    assert learner.state()["rng"] == before
+    learner.policy(deterministic=False)(numbers(0, 5, 3))
+    assert learner.state()["rng"] != before
+
+
 @pytest.mark.parametrize("space", [VECTOR, spaces.MultiDiscrete([2, 2]), spaces.Discrete(3, start=1)])
 def test_actions_must_be_discrete(space):
     with pytest.raises(ValueError, match="DQN needs a Discrete action space that starts at 0, got"):
@@ -250,7 +278,9 @@ def test_observations_must_be_box_or_discrete():
         agent(observation_space=spaces.Tuple([TWO, TWO]))
 
 
-@pytest.mark.parametrize("space", [spaces.Discrete(5), spaces.Box(0, 255, (2, 3), np.uint8), VECTOR])
+@pytest.mark.parametrize(
+    "space", [spaces.Discrete(5), spaces.Discrete(3, start=2), spaces.Box(0, 255, (2, 3), np.uint8), VECTOR]
+)
 def test_observations_of_each_kind_are_learned_from(space):
     learner = agent(observation_space=space)
     obs = np.stack([space.sample() for _ in range(4)])
@@ -270,6 +300,8 @@ def test_observations_of_each_kind_are_learned_from(space):
         (dict(learning_starts=-1), "learning_starts must not be negative"),
         (dict(max_grad_norm=0.0), "max_grad_norm must be positive"),
         (dict(hidden=(64, 0)), "hidden"),
+        (dict(learning_rate=Schedule(-1.0)), r"learning_rate must be within \[0, inf\), got -1"),
+        (dict(epsilon=Schedule(1.5)), r"epsilon must be within \[0, 1\], got 1.5"),
     ],
 )
 def test_a_config_is_checked(change, message):

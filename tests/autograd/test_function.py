@@ -27,6 +27,7 @@ from rlcore.autograd.functions.activation import Tanh
 from rlcore.autograd.functions.connection import Linear
 from rlcore.autograd.functions.loss import MeanSquaredError
 from rlcore.autograd.initializers import LeCunNormal
+from rlcore.autograd.optimizer_hooks import GradientClipping
 from rlcore.rng import generator
 
 
@@ -67,7 +68,7 @@ def vertices(y: Variable) -> list:
 def test_a_thousand_updates_leave_no_garbage(no_collector):
     model, x, t = net(), np.ones((3, 4), np.float32), np.zeros(3, np.float32)
     optimizer = optimizers.Adam().setup(model)
-    optimizer.add_hook(optimizers.GradientClipping(1.0))
+    optimizer.add_hook(GradientClipping(1.0))
 
     def step():
         q = F.select_item(model(x), np.array([0, 1, 0]))

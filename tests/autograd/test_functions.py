@@ -62,6 +62,7 @@ def test_every_ufunc_has_a_row():
 NO_OPS = {
     "array", "node", "data", "shape", "ndim", "size", "dtype", "xp", "requires_grad", "creator", "item", "grad",
     "grad_var", "cleargrad", "backward", "unchain_backward", "__init__", "__len__", "__repr__", "__array_ufunc__",
+    "__array_function__",
     "__array_priority__", "__array__", "__bool__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__",
     "__hash__", "__doc__", "__slots__", "__module__", "__annotations__", "__annotate_func__", "__annotations_cache__",
     "__static_attributes__", "__firstlineno__",
@@ -643,7 +644,7 @@ def test_a_wrong_gradient_is_caught(spoiled):
 
 
 def test_a_lost_broadcast_sum_is_caught():
-    with pytest.raises(AssertionError, match=r"gradient is \(2, 2\) float64 for an input \(2,\)"):
+    with pytest.raises(ValueError, match=r"a gradient of shape \(2, 2\) for an input of shape \(2,\)"):
         check_backward(lambda x, y: LostSum().apply(x, y), (X, Y), GY, rng=generator(3))
 
 

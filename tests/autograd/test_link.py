@@ -426,3 +426,21 @@ def test_a_wrong_state_settles_no_size():
     assert not model.a.W.is_initialized
     with pytest.raises(ValueError, match="load: /a/W is float64 in the state and float32 here"):
         Chain(a=L.Linear(None, 3, nobias=True)).load({"a": {"W": np.ones((3, 4))}})
+
+
+def test_a_soft_copy_moves_persistent_arrays_too():
+    one, two = Net(), Net()
+    for net, value in ((one, 1.0), (two, 3.0)):
+        net.add_persistent("mean", np.full(2, value, np.float32))
+        net.add_persistent("count", int(value))
+    one.soft_copyparams(two, 0.25)
+    assert one.mean.tolist() == [1.5, 1.5]
+    assert one.count == 3
+    one.copyparams(two)
+    assert one.mean.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("ask", [lambda v: v.flat, lambda v: v.state(), lambda v: Net().copyparams(v)])
+def test_a_view_has_no_parameters(ask):
+    with pytest.raises(TypeError, match="Net: a view has no parameters of its own"):
+        ask(Net().view())

@@ -12,7 +12,8 @@ from rlcore.autograd import Chain, Parameter, Sequential, Variable, optimizers
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
 from rlcore.autograd.initializers import LeCunNormal
-from rlcore.autograd.optimizers import SGD, Adam, GradientClipping, Optimizer, RMSprop
+from rlcore.autograd.optimizer_hooks import GradientClipping
+from rlcore.autograd.optimizers import SGD, Adam, Optimizer, RMSprop
 from rlcore.rng import generator
 
 
@@ -369,3 +370,25 @@ def test_setup_takes_another_model():
     assert optimizer.state()["steps"] == [1]
     assert isinstance(Variable(second.flat), Variable)
     assert optimizers.Adam is Adam
+
+
+def test_chainers_words_for_the_learning_rate():
+    adam, sgd = Adam(0.1), SGD(0.1)
+    adam.alpha = 0.2
+    sgd.lr = 0.3
+    assert (adam.learning_rate, adam.lr, sgd.learning_rate) == (0.2, 0.2, 0.3)
+
+
+@pytest.mark.parametrize("make", [lambda: Adam(-1), lambda: SGD(-0.1), lambda: Adam(beta2=1.0)])
+def test_settings_are_checked(make):
+    with pytest.raises(ValueError, match=r"must not be negative|within \[0, 1\)"):
+        make()
+
+
+def test_an_update_without_gradients_changes_nothing():
+    model = L.Linear(2, 3)
+    optimizer = Adam().setup(model)
+    optimizer.add_hook(GradientClipping(1.0), "clip")
+    before = model.flat.copy()
+    optimizer.update()
+    np.testing.assert_array_equal(model.flat, before)

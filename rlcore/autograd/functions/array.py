@@ -201,7 +201,7 @@ class Where(Function):
         self.condition = condition
 
     def forward(self, x0, x1):
-        self.s0, self.s1 = x0.shape, x1.shape
+        self.s0, self.s1 = getattr(x0, "shape", ()), getattr(x1, "shape", ())
         return xp_of(self.condition).where(self.condition, x0, x1)
 
     def backward(self, gy, condition):
