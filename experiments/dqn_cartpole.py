@@ -10,7 +10,8 @@ import tyro
 
 from rlcore import networks, rng
 from rlcore.agents import DQN, DQNConfig
-from rlcore.autograd.optimizers import Adam, GradientClipping
+from rlcore.autograd.optimizer_hooks import GradientClipping
+from rlcore.autograd.optimizers import Adam
 from rlcore.buffers import Replay
 from rlcore.envs import SerialEnv
 from rlcore.explorers import EpsilonGreedy

@@ -1,0 +1,93 @@
+"""The same texts serve arrays of a device: every op, on a stand-in for CuPy as strict as CuPy is."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from rlcore.autograd import Variable, functions, grad, optimizers
+from rlcore.autograd.optimizer_hooks import GradientClipping
+from tests.autograd import device, ops
+
+ARRAY = device.Array
+F = functions
+
+
+@pytest.fixture(autouse=True)
+def cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", device.module())
+    for name in ("ROWS", "MASK"):
+        monkeypatch.setattr(ops, name, ARRAY(getattr(ops, name)))
+
+
+def both(y):
+    return list(y) if isinstance(y, tuple) else [y]
+
+
+def total(ys):
+    parts = [(y * y).sum() for y in ys]
+    return sum(parts[1:], parts[0])
+
+
+ON_THE_HOST = {  # rows that put a NumPy array of their own beside the input
+    *("numpy.add", "numpy.subtract", "numpy.multiply", "numpy.divide", "Variable.dot", "Variable.__rmatmul__"),
+}
+
+
+@pytest.mark.parametrize("op", [op for op in ops.OPS if op.name not in ON_THE_HOST], ids=lambda op: op.name)
+def test_an_op_runs_on_a_device(op, monkeypatch):
+    xs = op.inputs()
+    with monkeypatch.context() as patch:  # on the host
+        for name in ("ROWS", "MASK"):
+            patch.setattr(ops, name, getattr(ops, name).hidden)
+        host = [Variable(x) for x in xs]
+        total(both(op.f(*host))).backward()
+        second = grad(total(grad(total(both(op.f(*host))), host, enable_double_backprop=True)), host)
+    there = [Variable(ARRAY(x)) for x in xs]
+    ys = both(op.f(*there))
+    assert all(isinstance(y.array, ARRAY) for y in ys)
+    total(ys).backward()
+    for h, t in zip(host, there):
+        assert isinstance(t.grad, ARRAY)
+        np.testing.assert_allclose(t.grad.hidden, h.grad, rtol=1e-12, atol=1e-12)
+    firsts = grad(total(both(op.f(*there))), there, enable_double_backprop=True)
+    for h, t in zip(second, grad(total(firsts), there)):
+        assert (h is None) == (t is None)
+        if h is not None:
+            np.testing.assert_allclose(t.array.hidden, h.array, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [optimizers.SGD(), optimizers.RMSprop(), optimizers.RMSprop(eps_inside_sqrt=True), optimizers.Adam()]
+)
+def test_an_optimizers_step_runs_on_a_device(optimizer):
+    host = [np.linspace(1, 2, 5, dtype=np.float32) for _ in range(3 + len(optimizer.slots))]
+    there = [ARRAY(a.copy()) for a in host]
+    for arrays in (host, there):
+        for t in (1, 2):
+            optimizer.step(*arrays[:3], t, *arrays[3:])
+    for h, t in zip(host, there):
+        np.testing.assert_array_equal(t.hidden, h)
+
+
+def test_clipping_reads_nothing_back():
+    there = [ARRAY(np.float32([3, 0])), ARRAY(np.float32([0, 4]))]
+    clip = GradientClipping(1.0)
+    clip(there)
+    np.testing.assert_allclose([g.hidden for g in there], [[0.6, 0], [0, 0.8]], rtol=1e-6)
+    assert isinstance(clip.norm, ARRAY)
+    assert clip.norm.item() == pytest.approx(5)
+
+
+def test_the_stand_in_is_strict():
+    a = ARRAY(np.ones(3))
+    for mix in (
+        lambda: a + np.ones(3),
+        lambda: np.maximum(a, np.zeros(())),
+        lambda: np.asarray(a),
+        lambda: a[np.array([0])],
+        lambda: np.concatenate([a, a]),
+        lambda: a.dot(np.ones(3)),
+    ):
+        with pytest.raises(TypeError, match=r"met a device array|implicit conversion|does not take"):
+            mix()
