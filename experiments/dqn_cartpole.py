@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tyro
 
+import rlcore.threads  # noqa: F401  before anything that imports NumPy
 from rlcore import networks, rng
 from rlcore.agents import DQN, DQNConfig
 from rlcore.autograd.optimizer_hooks import GradientClipping
@@ -45,11 +46,16 @@ def main(settings: Settings) -> None:
     parts = {"agent": agent, "env": env, "recorder": recorder, "evaluation": evaluation}
     checkpoint = Checkpoint(folder / "checkpoints", 10_000, **parts)
     t = checkpoint.restore()
+    if t == 0:
+        recorder.clear_files()  # of a run that ended before its first checkpoint
 
     progress = Progress(recorder, settings.steps, t)
-    train(agent, env, settings.steps, [recorder, evaluation, progress, checkpoint], t)
-    progress.close()
-    recorder.flush_files()
+    try:
+        t = train(agent, env, settings.steps, [recorder, evaluation, progress, checkpoint], t)
+        checkpoint.save(t)
+    finally:
+        progress.close()
+        recorder.flush_files()
 
     fresh = SerialEnv("CartPole-v1", n_envs=8, seed=settings.seed + 2_000_000)
     returns, _ = evaluate(agent.policy(), fresh, 20)

@@ -15,6 +15,7 @@ import numpy as np
 from rlcore import agents, rng
 from rlcore.agents.base import Agent
 from rlcore.envs import SerialEnv, VectorEnv
+from rlcore.envs.batch import as_batch
 from rlcore.envs.make import make_env, refuse_unseen_module
 from rlcore.harness import (
     Checkpoint,
@@ -43,8 +44,9 @@ STREAMS = 8  # of an evaluation, at most
 class Run:
     """Trains, uses, saves and loads one agent on one environment.
 
-    env: a Gymnasium id, a callable that gives a gymnasium.Env, or a vector environment. settings: fields of the agent's
-    config, or of Monitor. seed and n_envs are 0 and 1, or those of a vector environment. With a folder, which must not exist, training is recorded, evaluated and checkpointed there.
+    env: a Gymnasium id, a callable that gives a gymnasium.Env, or a vector environment, whose seed and n_envs then
+    hold; else they are 0 and 1. settings: fields of the agent's config, or of Monitor. With a folder, which must not
+    exist, training is recorded, evaluated and checkpointed there.
     """
 
     def __init__(
@@ -61,7 +63,8 @@ class Run:
         seed = None if seed is None else index(seed)  # a NumPy integer is not JSON's
         if seed is not None and seed < 0:
             raise ValueError(f"seed must not be negative, got {seed}")
-        self._make, self.folder = env, None
+        self._make: Any = env
+        self.folder: Path | None = None
         if folder is not None:
             self.record_in(folder)
         self.env = make_env(env, n_envs, seed)
@@ -81,7 +84,7 @@ class Run:
         self.folder = Path(folder)
 
     def learn(self, steps: int, hooks: Sequence[Hook] = (), progress: bool = False) -> Run:
-        """Train for `steps` more rows; hooks are called after each step. After an interruption it can be called again."""
+        """Train for `steps` more rows; hooks are called after each step. Once interrupted, it can be called again."""
         goal = self.t + index(steps)
         if goal < self.t:
             raise ValueError(f"learn: steps must not be negative, got {steps}")
@@ -244,7 +247,7 @@ class Run:
         self, obs: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[Any, Any]:
         """Action for one observation, or actions for a batch of them, and the policy's state (None: it has none)."""
-        batch, single = _batched(obs, self.env.observation_space)
+        batch, single = as_batch(obs, self.env.observation_space)
         action = self.agent.policy(deterministic)(batch)
         return (map_(lambda a: a[0], action) if single else action), state
 
@@ -289,19 +292,3 @@ def _configs(agent_class: type[Agent], config: Any, settings: dict[str, Any]) ->
 
 def _json(value: Any) -> Any:
     return str(value) if dataclasses.is_dataclass(value) else value
-
-
-def _batched(obs: Any, space: Any) -> tuple[Any, bool]:
-    """Observations with a leading axis, and whether it was put there; ValueError names a wrong shape or dtype."""
-    if isinstance(space, (gymnasium.spaces.Dict, gymnasium.spaces.Tuple)):
-        return obs, False
-    array = np.asarray(obs)
-    if array.dtype.kind not in "biuf" or (space.dtype.kind in "iu" and array.dtype.kind == "f"):
-        raise ValueError(f"predict: an observation of dtype {array.dtype}; expected {space.dtype}")
-    single = array.shape == space.shape
-    if not single and array.shape[1:] != space.shape:
-        raise ValueError(
-            f"predict: an observation of shape {array.shape}; expected {space.shape} or (N, *{space.shape})"
-        )
-    array = array.astype(np.float32 if space.dtype.kind == "f" else space.dtype, copy=False)
-    return (array[None] if single else array), single

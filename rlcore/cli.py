@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,10 +14,13 @@ import tyro
 import rlcore.threads  # noqa: F401  before anything that imports NumPy
 from rlcore.agents import Agent
 from rlcore.api import ALGORITHMS, Monitor, Run
+from rlcore.envs.make import refuse_unseen_module
 from rlcore.explorers import Schedule
 from rlcore.harness import RunFolder, load_state
 from rlcore.harness.config import from_dict, load_config, to_dict
+from rlcore.harness.files import present
 from rlcore.harness.folder import find_resumable, new_path, same_run
+from rlcore.harness.header import check_names
 
 EPISODES = 20  # of the evaluation that ends a training
 REGISTRY = tyro.constructors.ConstructorRegistry()
@@ -56,8 +60,11 @@ def train(algorithm: str, settings: Train, config: Any, monitor: Monitor) -> Non
     run = Run(ALGORITHMS[algorithm], config, settings.env, settings.seed, settings.n_envs, **to_dict(monitor))
     files = _resumable(algorithm, settings, run) if settings.resume else None
     if files is not None:
+        files.config["monitor"] = to_dict(monitor)  # which may differ from what it was
         run = Run.resume(files, steps=settings.steps)
     else:
+        if settings.resume:
+            print("no unfinished run with these settings: starting a new one")
         run.record_in(settings.folder or new_path(settings.root, settings.env, algorithm, settings.seed))
     print(f"{algorithm} on {settings.env}, seed {settings.seed}, from step {run.t:,}, in {run.folder}")
     run.learn(max(settings.steps - run.t, 0), progress=True)
@@ -73,7 +80,8 @@ def _resumable(algorithm: str, settings: Train, run: Run) -> RunFolder | None:
         return None
     files = RunFolder.open(settings.folder)
     if not same_run(files.config, config):
-        odd = [name for name in config if files.config.get(name) != config[name]]
+        odd = [name for name in config if name != "monitor" and files.config.get(name) != config[name]]
+        files.close()
         raise ValueError(
             f"{settings.folder} is a run with other settings ({', '.join(odd)}); give it the same ones to resume"
         )
@@ -90,6 +98,8 @@ def evaluate(run: Annotated[Path, tyro.conf.Positional], episodes: int = EPISODE
     """
     trained = Run.read(run)
     if best:
+        if not present(run / "best").is_dir():
+            raise ValueError(f"{run} has no evaluation yet, so no best policy; leave out --best to take the last one")
         stored = load_state(run / "best")
         trained.agent.actor.load(stored["actor"])
         trained.t = stored["t"]
@@ -107,29 +117,51 @@ def report(run: Run, episodes: int) -> None:
 def _command(algorithm: str, cls: type[Agent], given: dict[str, Any]) -> Callable[..., None]:
     """`rlcore train ALGORITHM`, with the fields of its config as options."""
     own = from_dict(Train, {k: v for k, v in given.items() if k in ("env", "seed", "n_envs", "steps")})
-    config: Any = from_dict(cls.Config, given.get("agent", {}))
-    watch = from_dict(Monitor, given.get("monitor", {}))
+    loose, watch = _unchecked(cls.Config), _unchecked(Monitor)
+    config, monitoring = from_dict(loose, given.get("agent", {})), from_dict(watch, given.get("monitor", {}))
 
-    def command(settings: Any = own, agent: Any = config, monitor: Any = watch) -> None:
-        train(algorithm, settings, agent, monitor)
+    def command(settings: Any = own, agent: Any = config, monitor: Any = monitoring) -> None:
+        train(algorithm, settings, cls.Config(**vars(agent)), Monitor(**vars(monitor)))
 
-    command.__annotations__ = {"settings": Train, "agent": cls.Config, "monitor": Monitor}
+    command.__annotations__ = {"settings": Train, "agent": loose, "monitor": watch}
     command.__doc__ = f"Train {cls.__name__}."
     return command
+
+
+def _unchecked(cls: type) -> type[Any]:
+    """A dataclass with the fields of another and no checks: tyro would put names of its own before what they say."""
+    own = {"__doc__": cls.__doc__, "__module__": cls.__module__, "__post_init__": lambda self: None}
+    return dataclass(frozen=True)(type(cls.__name__, (cls,), own))  # of that module: there are the comments of --help
+
+
+def _given(argv: list[str]) -> dict[str, Any]:
+    """What the file given as `--config FILE` or `--config=FILE` says, {} if there is none."""
+    paths = [after for word, after in pairwise(argv) if word == "--config"]
+    paths += [word.partition("=")[2] for word in argv if word.startswith("--config=")]
+    if argv[:1] != ["train"] or not paths:
+        return {}
+    given = load_config(paths[-1])
+    check_names(given, paths[-1])
+    if given.get("algorithm", argv[1]) != argv[1]:
+        raise ValueError(f"{paths[-1]} is of algorithm {given['algorithm']!r}: give it to `rlcore train` for that one")
+    if not any(word.partition("=")[0] == "--env" for word in argv):
+        refuse_unseen_module(given.get("env"), f"give --env {given.get('env')} to allow it")
+    return given
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the command `rlcore`."""
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
-        given = load_config(argv[argv.index("--config") + 1]) if "--config" in argv[:-1] else {}
+        given = _given(argv)
         app, algorithms = tyro.extras.SubcommandApp(), tyro.extras.SubcommandApp()
         for name, cls in ALGORITHMS.items():
-            algorithms.command(name=name)(_command(name, cls, given))
+            algorithms.command(name=name)(_command(name, cls, given if argv[:2] == ["train", name] else {}))
         app.command(algorithms, name="train")
         app.command(name="eval")(evaluate)
         app.cli(prog="rlcore", args=argv, config=(tyro.conf.OmitArgPrefixes,), registry=REGISTRY)
     except (ValueError, TypeError, OSError) as error:
         sys.exit(f"rlcore: {error}")
     except KeyboardInterrupt:
-        sys.exit("rlcore: interrupted; the same command with --resume goes on from the last checkpoint")
+        print("rlcore: interrupted; the same command with --resume goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)  # as shells have it: 128 and the number of the signal

@@ -1,6 +1,7 @@
 """Run, the short form: train, predict, save, load, resume; and what it refuses."""
 
 import json
+import sys
 
 import gymnasium
 import numpy as np
@@ -10,8 +11,10 @@ import rlcore
 from rlcore import api
 from rlcore.agents import DQN
 from rlcore.envs import SerialEnv
-from rlcore.envs.toy import Chain
+from rlcore.envs.toy import Chain, HashChain
 from rlcore.explorers import Schedule
+from rlcore.harness import RunFolder, newest_state, train
+from rlcore.harness.checkpoint import load_parts
 
 QUICK = dict(learning_starts=50, update_every=4, gradient_steps=1, batch_size=8, hidden=(8,), buffer_size=500)
 
@@ -65,7 +68,14 @@ def test_one_environment_is_not_trained_and_evaluated_at_once():
         (lambda: quick(learning_rate="fast"), "'fast' is no schedule"),
         (lambda: quick(eval_every=0), "eval_every must be at least 1"),
         (lambda: quick(n_envs=0), "n_envs must be at least 1, got 0"),
+        (lambda: quick(seed=-1), "seed must not be negative, got -1"),
         (lambda: quick().learn(-1), "steps must not be negative, got -1"),
+        (lambda: quick().learn(50.5), "'float' object cannot be interpreted as an integer"),
+        (lambda: quick().evaluate(0), "evaluate: episodes must be at least 1, got 0"),
+        (lambda: quick(SerialEnv(lambda: Chain(3)), n_envs=2), "the vector environment has n_envs 1, not 2"),
+        (lambda: quick(SerialEnv(lambda: Chain(3)), seed=2), "the vector environment has seed 0, not 2"),
+        (lambda: quick(gymnasium.make_vec("CartPole-v1", 2), n_envs=3), "the vector environment has n_envs 2, not 3"),
+        (lambda: quick(SerialEnv(lambda: Chain(3)), folder="never"), "to evaluate, give the environment as an id"),
         (lambda: quick(gymnasium.make("CartPole-v1")), "expected an id, a callable .* or a vector env"),
         (lambda: quick().predict(np.zeros(5)), r"an observation of shape \(5,\); expected \(4,\) or \(N, \*\(4,\)\)"),
         (lambda: quick().predict(np.array(["a"])), "an observation of dtype <U1; expected float32"),
@@ -81,6 +91,61 @@ def test_a_vector_env_without_a_known_auto_reset_mode_is_refused():
     del vector.metadata["autoreset_mode"]
     with pytest.raises(ValueError, match=r"metadata\['autoreset_mode'\] is None"):
         quick(vector)
+
+
+def test_seed_and_n_envs_may_come_from_a_vector_env_or_numpy():
+    run = quick(SerialEnv(lambda: Chain(3), n_envs=2, seed=7))
+    assert (run.seed, run.env.n_envs) == (7, 2)
+    assert json.loads(json.dumps(quick(seed=np.int64(3), n_envs=np.int32(2)).header()))["seed"] == 3
+
+
+class Interrupt:
+    """A function that raises at its n-th call."""
+
+    def __init__(self, function, n):
+        self.function, self.left = function, n
+
+    def __call__(self, *args):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return self.function(*args)
+
+
+@pytest.mark.parametrize("when", ["act", "step", "second env", "update", "hook"])
+@pytest.mark.parametrize("after", [1, 7])
+def test_an_interrupted_run_goes_on(when, after, monkeypatch):
+    """In rows and successors: HashChain's law holds for all that is in the replay."""
+    run = quick(SerialEnv(HashChain, n_envs=2), n_step=1)
+    hooks = []
+    if when in ("act", "update"):
+        monkeypatch.setattr(run.agent, when, Interrupt(getattr(run.agent, when), after))
+    if when == "hook":
+        hooks = [Interrupt(lambda *args: None, after)]
+    if when in ("step", "second env"):
+        env = run.env.envs[when == "second env"]
+        monkeypatch.setattr(env.unwrapped, "step", Interrupt(env.unwrapped.step, after))
+    with pytest.raises(KeyboardInterrupt):
+        run.learn(100, hooks)
+    assert run.t == run.agent.t == 2 * after - 2 * (when in ("act", "step", "second env"))
+    numbers = list(run.env._numbers)
+    run.learn(100)
+    assert run.t == run.agent.t
+    if run.t > 100:  # it has not begun anew
+        assert run.env._numbers != [0, 1]
+        assert all(now >= then for now, then in zip(run.env._numbers, numbers))
+    batch = run.agent.replay.sample(2_000)
+    one = batch["discount"] > 0
+    assert one.any()
+    np.testing.assert_array_equal(batch["obs"][one, 0], batch["next_obs"][one, 0])  # of one episode
+    np.testing.assert_array_equal(HashChain.after(batch["obs"], batch["action"])[one], batch["next_obs"][one])
+
+
+def test_a_used_agent_is_not_trained_from_row_0():
+    run = quick().learn(7)
+    with pytest.raises(ValueError, match=r"the agent has seen 7 rows; go on with t=7, or train a new agent"):
+        train(run.agent, run.env, 20)
+    assert train(run.agent, run.env, 20, t=7) == 20
 
 
 def test_a_saved_run_goes_on_bit_for_bit(tmp_path):
@@ -147,6 +212,121 @@ def test_only_known_algorithms_are_loaded(tmp_path):
     run.save(tmp_path / "saved")
     with pytest.raises(ValueError, match=r"unknown algorithm 'os.system'; known are dqn"):
         rlcore.Run.load(tmp_path / "saved")
+
+
+class Mine(DQN):
+    """An agent of the user's."""
+
+
+def test_an_agent_of_the_users_is_loaded_by_its_class(tmp_path):
+    folder = tmp_path / "run"
+    run = api.Run(Mine, folder=folder, **QUICK).learn(60)
+    run.save(tmp_path / "saved")
+    with pytest.raises(ValueError, match=r"unknown algorithm 'Mine'; known are .*; or give agent_class="):
+        rlcore.Run.load(tmp_path / "saved")
+    with pytest.raises(ValueError, match=r"saved is of algorithm 'Mine', agent_class is 'dqn'"):
+        rlcore.Run.load(tmp_path / "saved", agent_class=DQN)
+    runs = (
+        rlcore.Run.load(tmp_path / "saved", agent_class=Mine),
+        rlcore.Run.read(folder, agent_class=Mine),
+        rlcore.Run.resume(folder, agent_class=Mine),
+    )
+    for other in runs:
+        assert (type(other.agent), other.t) == (Mine, 60)
+        np.testing.assert_array_equal(other.agent.q.flat, run.agent.q.flat)
+    runs[-1].learn(1)
+
+
+def test_a_checkpoint_is_loaded_as_a_save_is(tmp_path):
+    run = quick(folder=tmp_path / "run", eval_every=30, eval_episodes=1).learn(60)
+    (path,) = (tmp_path / "run" / "checkpoints").iterdir()
+    other = rlcore.Run.load(path)
+    assert other.t == 60
+    np.testing.assert_array_equal(other.agent.q.flat, run.agent.q.flat)
+    with pytest.raises(ValueError, match=r"best is a saved state, but no checkpoint of a run"):
+        rlcore.Run.load(tmp_path / "run" / "best")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": None}, r"config\.json: 'seed' is None, which no run has"),
+        ({"agent": [1]}, r"config\.json: 'agent' is \[1\]"),
+        ({"n_envs": True}, "'n_envs' is True"),
+        ("algorithm", r"config\.json is of no run: it has no 'algorithm'"),
+        ("monitor", "it has no 'monitor'"),
+    ],
+)
+def test_a_damaged_header_is_refused(tmp_path, change, message):
+    folder = tmp_path / "run"
+    quick(folder=folder, eval_every=1_000).learn(20)
+    header = json.loads((folder / "config.json").read_text())
+    header = {k: v for k, v in header.items() if k != change} if isinstance(change, str) else {**header, **change}
+    (folder / "config.json").write_text(json.dumps(header))
+    for call in (rlcore.Run.read, rlcore.Run.resume):
+        with pytest.raises(ValueError, match=message):
+            call(folder)
+    RunFolder.open(folder).close()  # nobody holds it
+
+
+def test_a_file_imports_no_module(tmp_path, monkeypatch):
+    (tmp_path / "rlcore_trap.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    run = quick(folder=tmp_path / "run", eval_every=1_000).learn(20)
+    header = {**api.Run.header(run), "env": "rlcore_trap:CartPole-v1"}
+    run.header = lambda: header
+    run.save(tmp_path / "saved")
+    (tmp_path / "run" / "config.json").write_text(json.dumps({**header, "steps": 20}))
+    for call, path in ((rlcore.Run.load, "saved"), (rlcore.Run.read, "run"), (rlcore.Run.resume, "run")):
+        with pytest.raises(ValueError, match="names the environment 'rlcore_trap:CartPole-v1', but no file may import"):
+            call(tmp_path / path)
+    assert rlcore.Run.load(tmp_path / "saved", env="CartPole-v1").t == 20
+    monkeypatch.setitem(sys.modules, "rlcore_trap", sys)  # imported by the user
+    assert rlcore.Run.load(tmp_path / "saved").t == 20
+
+
+def test_a_start_that_fails_leaves_nothing(tmp_path):
+    made = []
+
+    def make():
+        made.append(Chain(3) if len(made) < 2 else made[0])
+        return made[-1]
+
+    run = quick(make, folder=tmp_path / "run")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="make gave the same environment twice"):
+            run.learn(10)
+        assert not (tmp_path / "run").exists()
+    run = quick(folder=tmp_path / "run", seed=np.int64(3), eval_every=1_000).learn(10)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["seed"] == 3
+
+
+def test_a_run_that_a_hook_ends_is_not_finished(tmp_path):
+    run = quick(folder=tmp_path / "run", eval_every=1_000)
+    run.learn(50, hooks=[lambda t, step, stats: t == 20])
+    assert run.t == 20
+    assert not (tmp_path / "run" / "finished").exists()
+    assert newest_state(tmp_path / "run" / "checkpoints")[1]["t"] == 20
+    assert run.learn(30).t == 50
+    assert (tmp_path / "run" / "finished").exists()
+
+
+def test_a_run_of_no_steps_has_a_checkpoint(tmp_path):
+    quick(folder=tmp_path / "run").learn(0)
+    assert rlcore.Run.read(tmp_path / "run").t == 0
+    assert rlcore.Run.resume(tmp_path / "run").learn(10).t == 10
+
+
+def test_a_state_that_the_environment_refuses_changes_no_agent(tmp_path):
+    quick(folder=tmp_path / "run", eval_every=1_000).learn(60)
+    run = quick(seed=1)
+    parts = newest_state(tmp_path / "run" / "checkpoints")[1]["parts"]
+    parts["env"]["n_envs"] = 2
+    before = run.agent.q.flat.copy()
+    with pytest.raises(ValueError, match="with n_envs 2, here it is 1"):
+        load_parts({"agent": run.agent, "env": run.env}, parts)
+    assert run.agent.q.flat.tobytes() == before.tobytes()
+    assert run.agent.t == 0
 
 
 def test_seeds_decide_everything():

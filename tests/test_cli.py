@@ -5,6 +5,9 @@ import re
 
 import pytest
 
+from rlcore import cli
+from rlcore.agents import DoubleDQN
+from rlcore.api import ALGORITHMS, Monitor
 from rlcore.cli import main
 
 QUICK = [
@@ -64,11 +67,88 @@ def test_a_config_is_passed_back(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"sed": 3}, "has an unknown name 'sed'; did you mean seed"),
+        ({"algorithm": "double-dqn"}, "is of algorithm 'double-dqn': give it to `rlcore train` for that one"),
+        ({"agent": 3}, "DQNConfig takes an object of its fields, got 3"),
+        ({"seed": "3"}, "Train.seed takes int, got '3'"),
+        ({"env": "rlcore_trap:CartPole-v1"}, "but no file may import a module: give --env rlcore_trap:CartPole-v1"),
+    ],
+)
+@pytest.mark.parametrize("form", ["two words", "one word"])
+def test_an_odd_config_is_refused(tmp_path, config, message, form):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    words = ["--config", str(path)] if form == "two words" else [f"--config={path}"]
+    with pytest.raises(SystemExit, match=message):
+        main(["train", "dqn", "--root", str(tmp_path / "runs"), *words])
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_config_is_of_the_algorithm_that_is_trained(tmp_path, monkeypatch):
+    """Its agent settings are read by no other one's rules."""
+
+    class Other(DoubleDQN):
+        Config = Monitor
+
+    monkeypatch.setitem(ALGORITHMS, "other", Other)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"steps": 10, "agent": {"hidden": [8]}}))
+    main(["train", "dqn", "--folder", str(tmp_path / "run"), f"--config={path}", "--eval-every", "100"])
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["agent"]["hidden"], config["steps"]) == ([8], 10)
+
+
+def test_a_run_of_no_steps_is_evaluated(tmp_path, capsys):
+    folder = train(tmp_path, "--steps", "0")
+    main(["eval", str(folder), "--episodes", "2"])
+    assert "over 2 fresh episodes, after 0 steps" in capsys.readouterr().out
+    for words, message in (
+        (["--best"], "has no evaluation yet, so no best policy"),
+        (["--episodes", "0"], "evaluate: episodes must be at least 1, got 0"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            main(["eval", str(folder), *words])
+
+
+def test_resume_with_other_monitoring(tmp_path, capsys):
+    folder = train(tmp_path, "--steps", "200", "--resume")
+    assert "no unfinished run with these settings: starting a new one" in capsys.readouterr().out
+    assert train(tmp_path, "--steps", "300", "--resume", "--keep", "2") == folder
+    out = capsys.readouterr().out
+    assert "from step 200" in out
+    assert "starting a new one" not in out
+    assert json.loads((folder / "config.json").read_text())["monitor"]["keep"] == 2
+    assert len(list((folder / "checkpoints").iterdir())) == 2
+
+
+def test_a_file_that_is_no_config_of_a_run(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(SystemExit, match=r"^rlcore: .*config\.json is of no run: it has no 'algorithm'"):
+        main(["eval", str(tmp_path)])
+
+
+def test_an_interruption_has_its_exit_code(tmp_path, monkeypatch, capsys):
+    def interrupted(*args, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.Run, "learn", interrupted)
+    with pytest.raises(SystemExit) as end:
+        train(tmp_path)
+    assert end.value.code == 130
+    assert "the same command with --resume goes on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["train", "dqn", "--env", "CartPol-v1"], "unknown environment id 'CartPol-v1'"),
         (["train", "dqn", "--env", "Pendulum-v1"], "DQN needs a Discrete action space"),
         (["train", "dqn", "--steps", "-1"], "--steps must not be negative, got -1"),
+        (["train", "dqn", "--gamma", "2"], r"gamma must be within \[0, 1\], got 2.0$"),
+        (["train", "dqn", "--eval-every", "0"], "eval_every must be at least 1, got 0$"),
+        (["train", "dqn", "--seed", "-1"], "seed must not be negative, got -1"),
         (["eval", "nowhere"], "nowhere is no run folder"),
     ],
 )
@@ -87,8 +167,15 @@ def test_a_folder_that_exists_is_left_alone(tmp_path):
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["notes"]
 
 
-@pytest.mark.parametrize(("words", "message"), [(["--gama", "1"], "--gama"), (["--gamma", "2"], "gamma must be")])
-def test_bad_options_are_refused(words, message, capsys):
+def test_an_unknown_option_is_refused(capsys):
     with pytest.raises(SystemExit):
-        main(["train", "dqn", *words])
-    assert message in capsys.readouterr().err
+        main(["train", "dqn", "--gama", "1"])
+    assert "--gama" in capsys.readouterr().err
+
+
+def test_help_says_what_each_setting_is(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "dqn", "--help"])
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for words in ("discount per step (default: 0.99)", "rows between evaluations (default: 10000)", "Gymnasium id"):
+        assert words in out

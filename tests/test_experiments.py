@@ -19,6 +19,8 @@ def test_every_script_has_a_small_size():
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_a_script_runs_and_goes_on(name, tmp_path):
     command = [sys.executable, str(ROOT / "experiments" / name), "--folder", str(tmp_path), *SMALL[name]]
+    (tmp_path / "s0").mkdir()
+    (tmp_path / "s0" / "scores.tsv").write_text("of a run that was killed before its first checkpoint\n")
     for _ in range(2):  # the second run finds the first one's last checkpoint
         done = subprocess.run(
             command,
@@ -30,3 +32,16 @@ def test_a_script_runs_and_goes_on(name, tmp_path):
         )
         assert done.returncode == 0, done.stderr
         assert re.search(r"^seed 0: mean return [\d.]+ over 20 fresh episodes$", done.stdout, re.M), done.stdout
+    assert [p.name for p in (tmp_path / "s0" / "checkpoints").iterdir()] == ["step-000000001200"]
+    assert "killed" not in (tmp_path / "s0" / "scores.tsv").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_a_script_limits_threads_before_numpy_is_there(name):
+    script = (
+        f"import runpy, sys; sys.modules['numpy'] = None\n"  # importing NumPy fails
+        f"try: runpy.run_path({str(ROOT / 'experiments' / name)!r})\n"
+        "except ImportError: print('rlcore.threads' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "True\n"

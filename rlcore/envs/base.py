@@ -62,6 +62,10 @@ class VectorEnv(ABC):
         """All that `load` needs to go on bit for bit: arrays and JSON scalars."""
 
     @abstractmethod
+    def check(self, state: dict[str, Any]) -> None:
+        """ValueError, before anything changes, unless a state is of an environment made as this one is."""
+
+    @abstractmethod
     def load(self, state: dict[str, Any]) -> Any:
         """Take a `state()` back; gives obs.
 

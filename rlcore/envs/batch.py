@@ -87,3 +87,19 @@ def row(batch: Tree, i: int) -> Tree:
 def infinite_row(batch: Tree, n: int) -> int:
     """The first of n rows that is not finite."""
     return next(i for i in range(n) if not finite(row(batch, i)))
+
+
+def as_batch(obs: Any, space: Any) -> tuple[Any, bool]:
+    """Observations with a leading axis, and whether it was put there; ValueError names a wrong shape or dtype."""
+    if isinstance(space, (spaces.Dict, spaces.Tuple)):
+        return obs, False
+    array = np.asarray(obs)
+    if array.dtype.kind not in "biuf" or (space.dtype.kind in "iu" and array.dtype.kind == "f"):
+        raise ValueError(f"predict: an observation of dtype {array.dtype}; expected {space.dtype}")
+    single = array.shape == space.shape
+    if not single and array.shape[1:] != space.shape:
+        raise ValueError(
+            f"predict: an observation of shape {array.shape}; expected {space.shape} or (N, *{space.shape})"
+        )
+    array = array.astype(np.float32 if space.dtype.kind == "f" else space.dtype, copy=False)
+    return (array[None] if single else array), single

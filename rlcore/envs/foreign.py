@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import index
 from typing import Any
 
+import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
@@ -18,7 +19,8 @@ class ForeignEnv(VectorEnv):
     """Wraps a gymnasium.vector.VectorEnv, which must say its `autoreset_mode` in its metadata.
 
     DISABLED resets ended streams at once, SAME_STEP has its true successors in info, and the row that NEXT_STEP spends
-    on a reset comes with valid=False. It cannot be resumed exactly: running episodes are dropped.
+    on a reset comes with valid=False. One that takes no seed per stream gets one for all. It cannot be resumed exactly:
+    running episodes are dropped.
     """
 
     resumable = "no"
@@ -40,20 +42,34 @@ class ForeignEnv(VectorEnv):
         self._ended = np.zeros(self.n_envs, bool)  # by the last step, and not yet reset
         self._numbers = np.arange(self.n_envs)  # of the running episodes
         self._returns, self._lengths = np.zeros(self.n_envs), np.zeros(self.n_envs, np.int64)
-        self._lost = False  # the running episodes could not be had back: the next step begins new ones
+        self._lost = False  # no way back into the running episodes: the next step begins new ones
+        self._one_seed = False  # reset() takes one seed for all streams, as some of Gymnasium's own do
 
     def reset(self) -> Any:
         self._numbers = np.arange(self.n_envs)
         return self._begin_all()
 
     def _begin_all(self) -> Any:
-        self._ended, self._lost = np.zeros(self.n_envs, bool), False
+        self._ended = np.zeros(self.n_envs, bool)
         self._returns, self._lengths = np.zeros(self.n_envs), np.zeros(self.n_envs, np.int64)
-        self.obs = self._batch(self.env.reset(seed=self._seeds())[0], "reset()")
+        self.obs = self._reset(None)
+        self._lost = False
         return self.obs
 
-    def _seeds(self) -> list[int]:
-        return [episode_seed(self.seed, k) for k in self._numbers.tolist()]
+    def _reset(self, mask: np.ndarray | None) -> Any:
+        """Begin the episodes `_numbers` in the streams of a mask, in all if None."""
+        options = None if mask is None else {"reset_mask": mask}
+        if not self._one_seed:
+            try:
+                seeds = [episode_seed(self.seed, k) for k in self._numbers.tolist()]
+                return self._batch(self.env.reset(seed=seeds, options=options)[0], "reset()")
+            except (gymnasium.error.Error, TypeError):
+                if mask is not None:  # the first reset has shown that it takes a list
+                    raise
+        first = self._numbers[0 if mask is None else mask.argmax()]
+        obs = self._batch(self.env.reset(seed=episode_seed(self.seed, first), options=options)[0], "reset()")
+        self._one_seed = True
+        return obs
 
     def _batch(self, obs: Any, call: str) -> Any:
         """A copy with floats as float32; ValueError if it has not the shape and kind that the space promises."""
@@ -77,6 +93,7 @@ class ForeignEnv(VectorEnv):
     def step(self, action: Any) -> Step:
         if self._lost:
             return self._begin_anew()
+        self._lost = True  # until the end: an error or an interruption leaves some streams a step ahead of the others
         obs, reward, terminated, cut, info = self.env.step(action)
         final = obs = self._batch(obs, "step()")
         valid = ~self._ended
@@ -99,9 +116,9 @@ class ForeignEnv(VectorEnv):
             if self.mode is AutoresetMode.SAME_STEP:
                 final = self._true_last(obs, info, which)
             elif self.mode is AutoresetMode.DISABLED:
-                obs = self._batch(self.env.reset(seed=self._seeds(), options={"reset_mask": ended})[0], "reset()")
+                obs = self._reset(ended)
         self._ended = ended if self.mode is AutoresetMode.NEXT_STEP else np.zeros(self.n_envs, bool)
-        self.obs = obs
+        self.obs, self._lost = obs, False
         return Step(obs, reward.astype(np.float32), terminated, truncated, final, valid, episodes)
 
     def _true_last(self, obs: Any, info: dict[str, Any], which: np.ndarray) -> Any:
@@ -122,8 +139,13 @@ class ForeignEnv(VectorEnv):
         state = {**self._made(), "seed": self.seed, "started": self.obs is not None}
         return {**state, "numbers": self._numbers, "obs": self.obs} if state["started"] else state
 
-    def load(self, state: dict[str, Any]) -> Any:
+    def check(self, state: dict[str, Any]) -> None:
         refuse_others(state, self._made())
+        if state["started"]:
+            self._batch(state["obs"], "load()")
+
+    def load(self, state: dict[str, Any]) -> Any:
+        self.check(state)
         if not state["started"]:
             self.seed = state["seed"]
             return self.reset()

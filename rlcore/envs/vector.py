@@ -54,7 +54,7 @@ class SerialEnv(VectorEnv):
         self._whole = isinstance(self.action_space, spaces.Discrete)  # actions reach the environment as int
         self._nested = isinstance(self.action_space, (spaces.Dict, spaces.Tuple))
         self._first = True  # the next step is the first after a reset, whose shapes are checked
-        self._lost = False  # the running episodes could not be had back: the next step begins new ones
+        self._lost = False  # no way back into the running episodes: the next step begins new ones
 
     def _fresh_arrays(self) -> None:
         """Two sets, for a Step's arrays hold until step() has been called twice more; what was given out is let go."""
@@ -90,6 +90,7 @@ class SerialEnv(VectorEnv):
     def step(self, action: Any) -> Step:
         if self._lost:
             return self._begin_anew()
+        self._lost = True  # until the end: an error or an interruption leaves some streams a step ahead of the others
         self._turn = turn = 1 - self._turn
         obs, reward, terminated, truncated = self._sets[turn]
         actions = action.tolist() if self._whole else action
@@ -126,7 +127,7 @@ class SerialEnv(VectorEnv):
         if ended:
             final = map_(np.copy, obs)
             info["episode"] = self._end(ended, obs)
-        self.obs = obs
+        self.obs, self._lost = obs, False
         return Step(obs, reward, terminated, truncated, final, self._valid, info)
 
     def _end(self, ended: list[int], obs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -156,17 +157,18 @@ class SerialEnv(VectorEnv):
         made = {**self._made(), "seed": self.seed, "started": self.obs is not None}
         if self.obs is None:
             return made
-        if self.resumable is None:
+        if self.resumable is None and not self._lost:
             self.resumable = "own" if probe(self.make) else "replay" if self.reseed == "episode" else "no"
             if self.resumable != "replay":
                 self._actions = None
-        if self.resumable == "own":
+        how = "no" if self._lost else self.resumable
+        if how == "own":
             streams = {str(i): capture(env) for i, env in enumerate(self.envs)}
         else:
             streams = {str(i): _stacked(actions) for i, actions in enumerate(self._actions or [])}
         return {
             **made,
-            "resumable": self.resumable,
+            "resumable": how,
             "numbers": list(self._numbers),
             "returns": list(self._returns),
             "lengths": list(self._lengths),
@@ -174,30 +176,36 @@ class SerialEnv(VectorEnv):
             "streams": streams,
         }
 
-    def load(self, state: dict[str, Any]) -> Any:
+    def check(self, state: dict[str, Any]) -> None:
         refuse_others(state, self._made())
+        if state["started"]:
+            map_(_alike, self._sets[0][0], state["obs"])
+
+    def load(self, state: dict[str, Any]) -> Any:
+        self.check(state)
         if not state["started"]:
             self.seed = state["seed"]
             return self.reset()
         state = deepcopy(state)  # it may be this environment's own, whose arrays the resets overwrite
-        saved = map_(_alike, self._sets[0][0], state["obs"])
+        saved = map_(lambda _, leaf: np.asarray(leaf), self._sets[0][0], state["obs"])
         self.obs = None  # not started, should an environment fail
         self.seed = state["seed"]  # which later episodes follow from
-        self.resumable = state["resumable"]
+        how = state["resumable"]
+        self.resumable = None if how == "no" else how  # "no" may come of an interrupted step
         self._numbers = [int(k) for k in state["numbers"]]
-        self._actions = [[] for _ in self.envs] if self.resumable == "replay" else None
+        self._actions = None if how == "own" else [[] for _ in self.envs]
         scratch = map_(np.copy, saved)
         for i, env in enumerate(self.envs):
-            if self.resumable == "no":
+            if how == "no":
                 break
             self._begin(i, scratch, seeded=True)
-            if self.resumable == "own":
+            if how == "own":
                 load_captured(env, state["streams"][str(i)])
             else:
                 self._replay(i, state["streams"][str(i)], scratch, saved, state["returns"][i])
         self._returns = [float(r) for r in state["returns"]]
         self._lengths = [int(n) for n in state["lengths"]]
-        self._first, self._lost = True, self.resumable == "no"
+        self._first, self._lost = True, how == "no"
         self._fresh_arrays()
         self.obs = saved
         return saved
@@ -256,11 +264,10 @@ def _id(env: Any) -> str:
     return getattr(env.unwrapped.spec, "id", type(env.unwrapped).__name__)
 
 
-def _alike(own: np.ndarray, saved: Any) -> np.ndarray:
+def _alike(own: np.ndarray, saved: Any) -> None:
     saved = np.asarray(saved)
     if (saved.shape, saved.dtype) != (own.shape, own.dtype):
         raise ValueError(f"load: the state has obs as {saved.shape} {saved.dtype}, here it is {own.shape} {own.dtype}")
-    return saved
 
 
 def _stacked(actions: list[Any]) -> dict[str, Any]:

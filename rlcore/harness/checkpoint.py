@@ -33,9 +33,13 @@ class Checkpoint:
         if due(t, len(step.reward), self.every):
             self.save(t)
 
+    def path(self, t: int) -> Path:
+        """Where the save of row t is, or would be."""
+        return self.folder / f"step-{t:012d}"
+
     def save(self, t: int) -> Path:
         """Save now; gives the folder. Of the saves up to t the newest `keep` stay; later ones are left alone."""
-        path = self.folder / f"step-{t:012d}"
+        path = self.path(t)
         state = {"t": t, "library_rng": rng.state_of(rng.default())}
         state["parts"] = {name: part.state() for name, part in self.parts.items()}
         save_state(path, state, self.last)
@@ -47,7 +51,7 @@ class Checkpoint:
     def restore(self) -> int:
         """Load the newest save that is whole into the parts, in their order; gives its t, 0 if there is none.
 
-        Each part checks its state before it changes anything; give the part that knows most, the agent, first.
+        All parts with a check(state) do so before any is loaded; give one that may fail later, an environment, first.
         """
         found = newest_state(self.folder)
         if found is None:
@@ -55,11 +59,25 @@ class Checkpoint:
         path, state = found
         if state["parts"].keys() != self.parts.keys():
             raise ValueError(f"{path} holds {', '.join(state['parts'])}; this run has {', '.join(self.parts)}")
-        for name, part in self.parts.items():
-            part.load(state["parts"][name])
+        load_parts(self.parts, state["parts"])
         rng.restore(rng.default(), state["library_rng"])
         self.last = path
         return state["t"]
+
+
+def load_parts(parts: dict[str, Any], states: dict[str, Any]) -> None:
+    """Load states into parts of the same names, in their order, after each part that can has checked its own."""
+    for name, part in parts.items():
+        if hasattr(part, "check"):
+            part.check(states[name])
+    for name, part in parts.items():
+        part.load(states[name])
+
+
+def check_state(state: dict[str, Any], path: str | Path) -> None:
+    """CheckpointError unless a loaded state is one of a run."""
+    if not (isinstance(state.get("t"), int) and isinstance(state.get("parts"), dict) and "library_rng" in state):
+        raise CheckpointError(f"{path} is a saved state, but no checkpoint of a run")
 
 
 def checkpoints(folder: str | Path) -> list[Path]:
@@ -75,10 +93,7 @@ def newest_state(folder: str | Path) -> tuple[Path, dict[str, Any]] | None:
     for path in checkpoints(folder):
         try:
             state = load_state(path)
-            if not (
-                isinstance(state.get("t"), int) and isinstance(state.get("parts"), dict) and "library_rng" in state
-            ):
-                raise CheckpointError(f"{path} is a saved state, but no checkpoint of a run")
+            check_state(state, path)
         except CheckpointError as error:
             damages.append(str(error))
             continue

@@ -14,11 +14,14 @@ from rlcore.harness.record import Recorder
 from rlcore.harness.storage import save_state
 from rlcore.stream import Step
 
+LONGEST = 1_000_000  # steps of an episode, after which it is taken for one that never ends
+
 
 def evaluate(policy: Policy, env: VectorEnv, episodes: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns and lengths (episodes,) of episodes 0, 1, 2 ... of env, which starts over.
 
     Stream i plays the episodes i, i + n_envs, ...: a quota each, for the first to finish would favour short ones.
+    ValueError if one does not end in 1,000,000 steps.
     """
     if episodes < 1:
         raise ValueError(f"evaluate: episodes must be at least 1, got {episodes}")
@@ -26,16 +29,25 @@ def evaluate(policy: Policy, env: VectorEnv, episodes: int) -> tuple[np.ndarray,
     policy.reset()
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
     number, left = np.arange(env.n_envs), episodes
+    k, begun, limit = 0, np.zeros(env.n_envs, np.int64), LONGEST  # steps; those at which the episodes began
     while left:
         step = env.step(policy(obs))
-        obs = step.obs
+        obs, k = step.obs, k + 1
         if "episode" in step.info:
             for i, total, length in zip(*step.info["episode"]):
                 if number[i] < episodes:
                     returns[number[i]], lengths[number[i]] = total, length
                     left -= 1
                 number[i] += env.n_envs
+                begun[i] = k
             policy.reset(step.ended)
+        if k == limit:
+            limit = begun[number < episodes].min(initial=k) + LONGEST
+            if limit == k:
+                raise ValueError(
+                    f"evaluate: an episode has not ended in {LONGEST:,} steps; wrap the environment in "
+                    "gymnasium.wrappers.TimeLimit"
+                )
     return returns, lengths
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -65,24 +66,51 @@ def write(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def open_regular(path: Path, flags: int) -> int:
+    """os.open of a regular file; OSError for all else: a link could lead anywhere, a pipe would never end."""
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    descriptor = -1
+    try:
+        descriptor = os.open(path, flags, 0o644)
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+        regular = False
+    if not regular:
+        if descriptor >= 0:
+            os.close(descriptor)
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return descriptor
+
+
 def read(path: Path) -> bytes:
-    """The contents of a regular file; OSError for anything else: a link could lead anywhere, a pipe would never end."""
-    flags = [getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")]
-    with os.fdopen(os.open(path, os.O_RDONLY | flags[0] | flags[1] | flags[2]), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(0, "no regular file")
+    """The contents of a regular file."""
+    with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
         return file.read()
 
 
-def linked(source: Path, target: Path) -> bool:
-    """Whether the source could be linked, or copied where the file system has no links."""
+def append(path: Path, data: bytes | bytearray) -> None:
+    """Add to a regular file, made if need be."""
+    with os.fdopen(open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as file:
+        file.write(data)
+
+
+def cut(path: Path, size: int) -> None:
+    """Cut a regular file to at most this size."""
+    with os.fdopen(open_regular(path, os.O_RDWR), "r+b") as file:
+        file.truncate(min(size, file.seek(0, os.SEEK_END)))
+
+
+def linked(source: Path, target: Path, data: bytes) -> bool:
+    """Whether the source holds these data and could be linked."""
     try:
+        if read(source) != data:
+            return False
         os.link(source, target)
     except OSError:
-        try:
-            write(target, read(source))
-        except OSError:
-            return False
+        return False
     return True
 
 

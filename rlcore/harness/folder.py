@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rlcore.harness.config import load_config, save_config
+from rlcore.harness.files import append, open_regular
+from rlcore.harness.header import NOT_COMPARED
 
 
 class RunFolder:
@@ -25,10 +28,15 @@ class RunFolder:
         path = Path(path)
         if path.exists():
             raise ValueError(f"{path} exists; choose another folder, or resume it with --resume")
+        json.dumps(config)  # what may fail comes before the folder
         path.mkdir(parents=True)
         folder = cls(path, config)  # locked before it has a config.json: nobody can take it for a run to resume
-        save_config(path / "config.json", config)
-        (path / "commit.txt").write_text(_commit() + "\n")
+        try:
+            save_config(path / "config.json", config)
+            (path / "commit.txt").write_text(_commit() + "\n")
+        except BaseException:
+            folder.close()
+            raise
         return folder
 
     @classmethod
@@ -41,17 +49,16 @@ class RunFolder:
 
     def finish(self) -> None:
         """Mark the run as complete, so that it is not resumed."""
-        (self.path / "finished").touch()
+        append(self.path / "finished", b"")
 
     def extend(self, steps: int | None) -> None:
-        """Take the run up again, to so many steps if they are more than before."""
+        """Take the run up again, to so many steps if they are more than before; what has changed in config is kept."""
         (self.path / "finished").unlink(missing_ok=True)
-        if steps is not None and steps > self.config["steps"]:
-            self.config["steps"] = steps
-            new = self.path / ".config.json.tmp"
-            new.unlink(missing_ok=True)
-            save_config(new, self.config)
-            new.replace(self.path / "config.json")
+        self.config["steps"] = max(self.config["steps"], steps or 0)
+        new = self.path / ".config.json.tmp"
+        new.unlink(missing_ok=True)
+        save_config(new, self.config)
+        new.replace(self.path / "config.json")
 
     def close(self) -> None:
         """Let others write."""
@@ -83,15 +90,15 @@ def find_resumable(root: str | Path, env: str, algorithm: str, config: dict[str,
             continue
         try:
             return RunFolder.open(path)
-        except BlockingIOError:
+        except OSError:  # it is held, or its lock is no file
             continue
     return None
 
 
 def same_run(theirs: dict[str, Any], ours: dict[str, Any]) -> bool:
-    """Whether two configs are of one run: equal but for the number of steps, which may have grown."""
-    steps = theirs.get("steps")
-    return isinstance(steps, int) and steps <= ours["steps"] and {**theirs, "steps": 0} == {**ours, "steps": 0}
+    """Whether two configs are of one run: equal but for the steps, which may have grown, and what is monitored."""
+    steps, free = theirs.get("steps"), dict.fromkeys(NOT_COMPARED)
+    return isinstance(steps, int) and steps <= ours["steps"] and {**theirs, **free} == {**ours, **free}
 
 
 def safe(name: str) -> str:
@@ -104,8 +111,8 @@ def _locked(path: Path) -> int:
     try:
         import fcntl
     except ImportError:  # Windows: no advisory locks, so no protection
-        return os.open(path, os.O_CREAT | os.O_RDWR)
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+        return open_regular(path, os.O_CREAT | os.O_RDWR)
+    descriptor = open_regular(path, os.O_CREAT | os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

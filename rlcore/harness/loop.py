@@ -22,6 +22,9 @@ def train(agent: Agent, env: VectorEnv, steps: int, hooks: Sequence[Hook] = (), 
         raise ValueError(f"train: steps must not be negative, got {steps}")
     if t and env.obs is None:
         raise ValueError(f"train: cannot go on from row {t}: the environment has not started; load its state first")
+    seen = getattr(agent, "t", None)
+    if seen and not t:  # the agent would take the first observation for what follows its last row
+        raise ValueError(f"train: the agent has seen {seen} rows; go on with t={seen}, or train a new agent")
     obs = env.obs if t else env.reset()
     while t < steps:
         action, extra = agent.act(obs)

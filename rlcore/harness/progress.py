@@ -46,13 +46,14 @@ class Progress:
 
     def _draw(self, now: float) -> None:
         fps = (self.t - self._first) / max(now - self._start, 1e-9)
-        text = f"{fps:,.0f} steps/s  return {self.recorder.mean_return:.1f}"
+        mean, done = self.recorder.mean_return, min(self.t, self.steps)  # the last step may go past the goal
+        text = f"{fps:,.0f} steps/s  return {'-' if math.isnan(mean) else f'{mean:.1f}'}"
         try:
             if self._bar:
-                self._bar.update(self._task, completed=self.t, description=text, refresh=True)
+                self._bar.update(self._task, completed=done, description=text, refresh=True)
             else:
-                left = f"{(self.steps - self.t) / fps:,.0f}" if fps else "?"
-                print(f"{self.t:,} of {self.steps:,} steps  {text}  {left} s left", flush=True)
+                left = f"{(self.steps - done) / fps:,.0f}" if fps else "-"
+                print(f"{done:,} of {self.steps:,} steps  {text}  {left} s left", flush=True)
         except OSError as error:
             self._next = math.inf
             warnings.warn(f"no more progress is shown: {error}; training goes on", stacklevel=3)

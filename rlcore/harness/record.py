@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rlcore.harness.files import append, cut
 from rlcore.harness.loop import due
 from rlcore.stream import Step
 
@@ -98,10 +98,9 @@ class Recorder:
         numbers = returns.mean(), np.median(returns), spread, returns.max(), returns.min()
         row = t, self._episodes, f"{self.elapsed:.3f}", *(repr(float(x)) for x in numbers)
         try:
-            with (self.folder / "scores.tsv").open("a") as file:
-                if file.tell() == 0:
-                    file.write("\t".join(SCORES) + "\n")
-                file.write("\t".join(map(str, row)) + "\n")
+            path = self.folder / "scores.tsv"
+            head = "" if path.exists() and path.stat().st_size else "\t".join(SCORES) + "\n"
+            append(path, (head + "\t".join(map(str, row)) + "\n").encode())
         except OSError as error:
             self._give_up(error)
 
@@ -113,8 +112,7 @@ class Recorder:
             if self._events is None:
                 self._events = self.folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
                 self._waiting[:0] = _event(file_version="brain.Event:2")
-            with self._events.open("ab") as file:
-                file.write(self._waiting)
+            append(self._events, self._waiting)
         except OSError as error:
             self._give_up(error)
         self._waiting.clear()
@@ -131,14 +129,14 @@ class Recorder:
     def _files(self) -> dict[str, int]:
         """The log files of the run, and how long they are."""
         paths = [self.folder / "scores.tsv", *self.folder.glob("events.out.tfevents.*")]
-        return {path.name: path.stat().st_size for path in paths if path.exists()}
+        return {path.name: path.lstat().st_size for path in paths if path.exists()}
 
     def _cut(self, sizes: dict[str, int]) -> None:
         """Cut the log files to these sizes, and delete the others."""
         try:
-            for name, size in self._files().items():
+            for name in self._files():
                 if name in sizes:
-                    os.truncate(self.folder / name, min(size, sizes[name]))
+                    cut(self.folder / name, sizes[name])
                 else:
                     (self.folder / name).unlink()
         except OSError as error:

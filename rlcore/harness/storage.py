@@ -1,8 +1,8 @@
 """A state tree as a folder: `state.json`, `tensors.safetensors` and chunks of rings, whole or not at all.
 
 state.json holds the tree with its JSON scalars, the SHA-256 of every other file, and one of itself; tensors carry a
-CRC-32 each, which names the damaged one. A ring is cut into chunks of rows; a chunk that has not changed since an
-earlier save is linked, not written again.
+CRC-32 each, which names the damaged one. A ring is cut into chunks of rows; a chunk that is the same as in an earlier
+save is linked, not written again.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ class CheckpointError(ValueError):
 def save_state(folder: str | Path, state: dict[str, Any], previous: str | Path | None = None) -> None:
     """Store a tree of arrays, Rings, tuples, lists and JSON scalars.
 
-    previous: an earlier save of the same Rings, whose unchanged chunks are linked. A state that has been saved under
-    this name is replaced, and an interruption leaves the old one or the new one; ValueError if it is something else.
+    previous: an earlier save of the same Rings, whose unchanged chunks are linked, each after it was read and found the
+    same as in memory: a file gone bad does not spread to later saves, and a GB costs about 1 s if it is cached. A state
+    that has been saved under this name is replaced, and an interruption leaves the old one or the new one; ValueError
+    if it is something else.
     """
     folder = Path(folder)
     if folder.exists() and not _is_state(folder):
@@ -45,7 +47,7 @@ def save_state(folder: str | Path, state: dict[str, Any], previous: str | Path |
         rings: dict[str, Ring] = {}
         tree = _encoded(state, "", arrays, rings)
         files = {"tensors.safetensors": _save_arrays(new / "tensors.safetensors", arrays)}
-        groups = _save_rings(new, rings, files, None if previous is None else Path(previous))
+        groups = _save_rings(new, rings, files, None if previous is None else present(Path(previous)))
         body = {"format": FORMAT, "tree": tree, "groups": groups, "files": files}
         text = json.dumps(body)
         write(new / "state.json", json.dumps({"sha256": _sha(text.encode()), "body": body}).encode())
@@ -171,47 +173,34 @@ def _save_rings(folder: Path, rings: dict[str, Ring], files: dict[str, str], pre
     shared: dict[tuple[int, int], list[str]] = {}
     for path, ring in rings.items():
         shared.setdefault((len(ring.array), ring.written), []).append(path)
-    earlier = _earlier(previous)
+    known = _known(previous)
     groups: list[dict[str, Any]] = []
     for g, ((length, written), paths) in enumerate(shared.items()):
         columns = [[p, str(rings[p].array.dtype), list(rings[p].array.shape[1:])] for p in paths]
         groups.append({"length": length, "written": written, "columns": columns})
-        old = earlier["groups"][g] if g < len(earlier["groups"]) else groups[g]  # of which there are no files
-        same = old["length"] == length and old["columns"] == columns and old["written"] <= written
         for k in range(_chunks(length, written)):
             name = f"ring-{g}-{k}.bin"
             rows = slice(k * CHUNK, min((k + 1) * CHUNK, length, written))
-            unchanged = same and name in earlier["files"] and not _touched(k, length, old["written"], written)
-            if unchanged and previous is not None and linked(previous / name, folder / name):
-                files[name] = earlier["files"][name]
+            data = b"".join([rings[p].array[rows].tobytes() for p in paths])
+            if previous is not None and name in known and linked(previous / name, folder / name, data):
+                files[name] = known[name]
             else:
-                data = b"".join([rings[p].array[rows].tobytes() for p in paths])
                 write(folder / name, data)
                 files[name] = _sha(data)
     return groups
 
 
-def _earlier(previous: Path | None) -> dict[str, Any]:
-    """What an earlier save says of its rings; nothing if there is none to be read: then every chunk is written."""
+def _known(previous: Path | None) -> dict[str, str]:
+    """The checksums of an earlier save's files; none if it cannot be read: then every chunk is written."""
     try:
-        if previous is not None:
-            return _read_body(previous)
+        return {} if previous is None else _read_body(previous)["files"]
     except CheckpointError:
-        pass
-    return {"groups": [], "files": {}}
+        return {}
 
 
 def _chunks(length: int, written: int) -> int:
     """How many chunks hold rows."""
     return -(-min(length, written) // CHUNK)
-
-
-def _touched(k: int, length: int, before: int, written: int) -> bool:
-    """Whether rows from `before` up to `written` fell into chunk k."""
-    start, count = before % length, written - before
-    first, last = k * CHUNK, min((k + 1) * CHUNK, length)
-    wrapped = start + count - length  # slots from 0 on that were written after the end of the ring was reached
-    return count >= length or (start < last and first < start + count and count > 0) or first < wrapped
 
 
 def _rings_in(groups: list[Any], contents: Callable[[str], bytes]) -> dict[str, Ring]:

@@ -227,6 +227,50 @@ def test_bad_data_is_refused():
         env.step(action)
 
 
+def test_an_environment_that_takes_one_seed_for_all():
+    """Gymnasium's own CartPole in arrays refuses a list; the rows in which it resets are no transitions."""
+    env = ForeignEnv(gymnasium.make_vec("CartPole-v1", 3), seed=5)
+    env.action_space.seed(0)
+
+    def play(obs):
+        steps = []
+        for k in range(200):
+            steps.append(env.step(np.array([k % 2, 1, 0])))
+        return obs, steps
+
+    first, steps = play(env.reset())
+    assert first.shape == (3, 4)
+    assert len(np.unique(first[:, 0])) == 3
+    ended = np.array([s.ended for s in steps])
+    valid = np.array([s.valid for s in steps])
+    assert ended.any(0).all()
+    np.testing.assert_array_equal(valid[1:], ~ended[:-1])
+    assert all((s.reward == s.valid).all() for s in steps)
+    again, others = play(env.reset())
+    assert again.tobytes() == first.tobytes()
+    assert all(a.obs.tobytes() == b.obs.tobytes() for a, b in zip(steps, others))
+    saved = through_a_file(env.state())
+    other = ForeignEnv(gymnasium.make_vec("CartPole-v1", 3))
+    assert other.load(saved).tobytes() == env.obs.tobytes()
+    assert not other.step(np.array([0, 1, 1])).valid.any()
+    assert other.step(np.array([0, 1, 1])).valid.all()
+    assert ForeignEnv(gymnasium.make_vec("CartPole-v1", 3), seed=6).reset().tobytes() != first.tobytes()
+
+
+def test_an_error_in_a_step_cuts():
+    env = foreign(HashChain, 2, DISABLED, seed=1)
+    env.reset()
+    env.step(np.array([1, 1]))
+    obs = env.obs.copy()
+    with pytest.raises(Exception):  # noqa: B017, PT011  whatever the environment says
+        env.step(np.array(["a", "b"]))
+    assert env.obs.tobytes() == obs.tobytes()
+    step = env.step(np.array([1, 1]))
+    assert not step.valid.any()
+    np.testing.assert_array_equal(step.obs[:, 1], 0)
+    assert env.step(np.array([1, 1])).valid.all()
+
+
 # resume: the running episodes are dropped
 @pytest.mark.parametrize("mode", MODES)
 def test_a_load_cuts_and_begins_new_episodes(mode):

@@ -556,6 +556,39 @@ def test_what_cannot_be_had_back_is_cut():
     assert ends["episode"][2].max() == max(other.state()["lengths"] + ends["episode"][2].tolist())
 
 
+@pytest.mark.parametrize("make", [Walk, Hidden])
+def test_an_interrupted_step_cuts(make):
+    """Stream 0 has made a step that stream 1 has not: both begin anew, also after a save and a load."""
+    env = SerialEnv(make, 2, seed=3)
+    env.reset()
+    play(env, 5, generator(0))
+    obs, numbers = env.obs.copy(), list(env.state()["numbers"])
+    step = env.envs[1].unwrapped.step
+
+    def interrupted(action):
+        raise KeyboardInterrupt
+
+    env.envs[1].unwrapped.step = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        env.step(np.zeros(2, int))
+    env.envs[1].unwrapped.step = step
+    assert env.obs.tobytes() == obs.tobytes()
+    saved = through_a_file(env.state())
+    assert saved["resumable"] == "no"
+    other = SerialEnv(make, 2, seed=3)
+    other.load(saved)
+    fresh = [make().reset(seed=episode_seed(3, k + 2))[0] for k in numbers]
+    for e in (env, other):
+        cut = e.step(np.zeros(2, int))
+        assert cut.valid.tolist() == cut.ended.tolist() == [0, 0]
+        np.testing.assert_array_equal(cut.obs, np.float32(fresh))
+        assert e.step(np.zeros(2, int)).valid.all()
+        assert e.state()["resumable"] == ("own" if make is Walk else "replay")  # this costs nothing for good
+    third = SerialEnv(make, 2, seed=3)
+    third.load(through_a_file(other.state()))
+    assert play(third, 50, generator(1)) == play(other, 50, generator(1)) == play(env, 50, generator(1))
+
+
 def test_a_state_saved_before_the_cut_row_still_cuts():
     first = SerialEnv(Hidden, 2, seed=1, reseed="once")
     first.load(through_a_file(lost().state()))

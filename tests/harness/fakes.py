@@ -116,6 +116,9 @@ class Scripted(VectorEnv):
     def state(self) -> dict[str, Any]:
         return {}
 
+    def check(self, state: dict[str, Any]) -> None:
+        pass
+
     def load(self, state: dict[str, Any]) -> Any:
         return self.obs
 

@@ -186,6 +186,23 @@ def test_a_part_that_refuses_stops_the_rest(tmp_path):
     assert later.loads == 0
 
 
+def test_all_parts_check_before_any_is_loaded(tmp_path):
+    class Checked(Part):
+        def check(self, state):
+            if state["value"] != self.value:
+                raise ValueError("another part")
+
+    first, second = Part(), Checked(5)
+    Checkpoint(tmp_path, 1, first=first, second=second).save(1)
+    second.value = 6
+    with pytest.raises(ValueError, match="another part"):
+        Checkpoint(tmp_path, 1, first=first, second=second).restore()
+    assert (first.loads, second.loads) == (0, 0)
+    second.value = 5
+    assert Checkpoint(tmp_path, 1, first=first, second=second).restore() == 1
+    assert (first.loads, second.loads) == (1, 1)
+
+
 def test_the_librarys_generator_goes_on(tmp_path):
     seed(7)
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,8 @@ from rlcore.envs.toy import HashChain
 from rlcore.harness import Evaluation, Recorder, evaluate, load_state
 from rlcore.rng import default, state_of
 from tests.harness.fakes import Always, Hashing, Scripted, Wanderer, one_step, scalars, scores
+
+module = sys.modules["rlcore.harness.evaluate"]  # the package gives the function of this name
 
 
 def by_hand(seed, episodes):
@@ -65,6 +69,15 @@ def test_no_episodes_are_refused(episodes):
     with pytest.raises(ValueError, match=f"episodes must be at least 1, got {episodes}"):
         evaluate(Always(), env, episodes)
     assert env.resets == 0
+
+
+def test_an_episode_that_never_ends_is_an_error(monkeypatch):
+    monkeypatch.setattr(module, "LONGEST", 10)
+    assert evaluate(Always(), Scripted([10, 3], [1.0, 2.0]), 5)[1].tolist() == [10, 3, 10, 3, 10]
+    assert evaluate(Always(), Scripted([9, 10**9], [1.0, 2.0]), 1)[1].tolist() == [9]
+    for lengths in ([11, 10**9], [3, 10**9], [10**9, 10], [11, 3]):
+        with pytest.raises(ValueError, match=r"not ended in 10 steps; .*gymnasium\.wrappers\.TimeLimit"):
+            evaluate(Always(), Scripted(lengths, [1.0, 2.0]), 4)
 
 
 def watch(folder, means, episodes=2, every=10):

@@ -127,6 +127,42 @@ def test_a_folder_is_locked_before_it_can_be_found(tmp_path, monkeypatch):
     assert found(tmp_path) is not None
 
 
+def test_links_are_not_followed(tmp_path):
+    path, mine = make(tmp_path), tmp_path / "mine"
+    mine.write_text("precious")
+    (path / "lock").unlink()
+    (path / "lock").symlink_to(mine)
+    with pytest.raises(OSError, match="no regular file"):
+        RunFolder.open(path)
+    assert found(tmp_path) is None
+    (path / "lock").unlink()
+    run = RunFolder.open(path)
+    (path / "finished").symlink_to(tmp_path / "new")
+    with pytest.raises(OSError, match="no regular file"):
+        run.finish()
+    run.close()
+    assert mine.read_text() == "precious"
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_is_no_json_makes_no_folder(tmp_path):
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        RunFolder.create(tmp_path / "a", {**CONFIG, "seed": Path()})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_start_that_fails_locks_nothing(tmp_path, monkeypatch):
+    def full(path, config):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(folder, "save_config", full)
+    with pytest.raises(OSError, match="No space left"):
+        RunFolder.create(tmp_path / "a", CONFIG)
+    monkeypatch.undo()
+    (tmp_path / "a" / "config.json").write_text(json.dumps(CONFIG))
+    RunFolder.open(tmp_path / "a").close()
+
+
 def test_paths_of_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(folder.time, "strftime", lambda form: "20260102-030405")
     base = tmp_path / "ALE_Pong-v5" / "dqn"
@@ -188,6 +224,16 @@ def test_a_run_of_another_config_is_not_found(tmp_path, other):
     make(tmp_path)
     assert found(tmp_path, {**CONFIG, **other}) is None
     assert not same_run(CONFIG, {**CONFIG, **other})
+
+
+def test_what_is_monitored_may_change(tmp_path):
+    path = make(tmp_path, {**CONFIG, "monitor": {"keep": 3}})
+    assert found(tmp_path, {**CONFIG, "monitor": {"keep": 4}}) == path
+    run = RunFolder.open(path)
+    run.config["monitor"] = {"keep": 4}
+    run.extend(None)
+    run.close()
+    assert load_config(path / "config.json")["monitor"] == {"keep": 4}
 
 
 def test_other_environments_and_algorithms_are_not_found(tmp_path):

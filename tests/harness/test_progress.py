@@ -53,7 +53,15 @@ def test_a_resumed_run_counts_from_where_it_began(capsys, clock):
 def test_before_the_first_step_and_the_first_episode(capsys, clock):
     line = Progress(SimpleNamespace(mean_return=float("nan")), 1000)
     line.close()
-    assert capsys.readouterr().out == "0 of 1,000 steps  0 steps/s  return nan  ? s left\n"
+    assert capsys.readouterr().out == "0 of 1,000 steps  0 steps/s  return -  - s left\n"
+
+
+def test_a_last_step_past_the_goal(capsys, clock):
+    line = Progress(RECORDER, 10)
+    clock.now += 2
+    line.t = 12  # 4 environments
+    line.close()
+    assert capsys.readouterr().out == "10 of 10 steps  6 steps/s  return 12.3  0 s left\n"
 
 
 def test_a_terminal_is_drawn_on(monkeypatch, clock):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shutil
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -238,29 +237,42 @@ def test_a_file_in_the_place_of_the_folder_warns_once(tmp_path):
     assert len(caught) == 1
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
-def test_a_full_disk_warns_once(tmp_path):
+@pytest.mark.parametrize("which", ["scores.tsv", "tfevents"])
+def test_a_full_disk_warns_once(tmp_path, monkeypatch, which):
     recorder = Recorder(tmp_path, 1, every=1)
-    (tmp_path / "scores.tsv").symlink_to("/dev/full")
+    use(recorder)
+    really = record.append
+
+    def full(path, data):
+        if which in path.name:
+            raise OSError(28, "No space left on device")
+        really(path, data)
+
+    monkeypatch.setattr(record, "append", full)
     with pytest.warns(UserWarning, match="No space left on device; training goes on") as caught:
         use(recorder)
     assert len(caught) == 1
 
 
-def test_a_failing_event_file_warns_once(tmp_path, monkeypatch):
-    recorder = Recorder(tmp_path, 1, every=1)
+@pytest.mark.parametrize("which", ["scores.tsv", "tfevents"])
+def test_a_link_is_not_followed(tmp_path, which):
+    """Neither for more to be written, nor to be cut or deleted at its end."""
+    run, mine = tmp_path / "run", tmp_path / "mine"
+    recorder = Recorder(run, 1, every=1)
     use(recorder)
-    really = Path.open
-
-    def full(path, mode="r"):
-        if "tfevents" in path.name:
-            raise OSError(28, "No space left on device")
-        return really(path, mode)
-
-    monkeypatch.setattr(Path, "open", full)
-    with pytest.warns(UserWarning, match="No space left") as caught:
-        use(recorder)
-    assert len(caught) == 1
+    state = recorder.state()
+    (path,) = [p for p in run.iterdir() if which in p.name][-1:]
+    path.unlink()
+    path.symlink_to(mine)
+    mine.write_text("precious" * 10_000)
+    other = Recorder(run, 1, every=1)
+    other._events = recorder._events
+    with pytest.warns(UserWarning, match="no more is recorded.*no regular file"):
+        use(other)
+    third = Recorder(run, 1, every=1)
+    with pytest.warns(UserWarning, match="no more is recorded.*no regular file"):
+        third.load(state)
+    assert mine.read_text() == "precious" * 10_000
 
 
 def test_nothing_is_warned_of_when_all_is_well(tmp_path):

@@ -247,6 +247,20 @@ def test_a_previous_save_of_something_else_is_not_linked(tmp_path, monkeypatch, 
     assert links == ({"ring-0-0.bin", "ring-0-2.bin"} if change == "chunk gone" else set())
 
 
+def test_a_chunk_gone_bad_does_not_spread(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "CHUNK", 4)
+    state = {"r": Ring(np.arange(12), 12)}
+    save_state(tmp_path / "a", state)
+    path = tmp_path / "a" / "ring-0-1.bin"
+    data = bytearray(path.read_bytes())
+    data[5] ^= 1
+    path.write_bytes(data)
+    save_state(tmp_path / "b", state, tmp_path / "a")
+    assert same(load_state(tmp_path / "b"), state)
+    old, new = inodes(tmp_path / "a"), inodes(tmp_path / "b")
+    assert {name for name in old if old[name] == new[name]} == {"ring-0-0.bin", "ring-0-2.bin"}
+
+
 def test_a_save_may_follow_itself(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "CHUNK", 4)
     array = np.arange(12)
