@@ -131,6 +131,7 @@ def _command(algorithm: str, cls: type[Agent], given: dict[str, Any]) -> Callabl
 def _unchecked(cls: type) -> type[Any]:
     """A dataclass with the fields of another and no checks: tyro would put names of its own before what they say."""
     own = {"__doc__": cls.__doc__, "__module__": cls.__module__, "__post_init__": lambda self: None}
+    own |= {k: v for k, v in vars(cls).items() if k == "__firstlineno__"}  # by which Python 3.13 finds the source
     return dataclass(frozen=True)(type(cls.__name__, (cls,), own))  # of that module: there are the comments of --help
 
 
