@@ -28,7 +28,7 @@ class DQNConfig:
     learning_starts: int = 1_000  # rows before the first update
     batch_size: int = 64  # transitions per update
     gamma: float = 0.99  # discount per step
-    n_step: int = 3  # rewards summed before bootstrapping (Hessel et al. 2018)
+    n_step: int = 4  # rewards summed before bootstrapping (without correction, as Hessel et al. 2018)
     update_every: int = 128  # rows between rounds of updates: in rounds, data comes from a policy that holds still
     gradient_steps: int = 128  # updates in a round
     target_update_interval: int = 128  # updates between target updates
