@@ -93,7 +93,7 @@ class EpsilonGreedy:
 
     def __call__(self, values: Array, t: int, mask: Array | None = None) -> Array:
         """Actions (N,) int64 for values (N, A) at env row t; mask (N, A) is True where an action is allowed."""
-        action = _best(values, mask)
+        action = values.argmax(1) if mask is None else _best(values, mask)
         u = self._rng.random(len(action))  # N numbers a call, whatever they decide
         epsilon = self.epsilon(t)
         exploring = u < epsilon

@@ -23,12 +23,15 @@ def mlp(
     Weights and biases are uniform within 1 / sqrt(fan in), PyTorch's default, so that published settings carry over.
     """
     layers: list[Any] = []
-    for size in (*hidden, out_size):
+    for size, last in [*((n, False) for n in hidden), (out_size, True)]:
         weight = LeCunUniform(scale=1 / math.sqrt(3), rng=rng)
         bias = Uniform(scale=1 / math.sqrt(in_size), rng=rng)
-        layers += [L.Linear(in_size, size, initialW=weight, initial_bias=bias), activation]
+        fused = activation is F.relu and not last
+        layers.append(L.Linear(in_size, size, initialW=weight, initial_bias=bias, relu=fused))
+        if not (fused or last):
+            layers.append(activation)
         in_size = size
-    return Sequential(*layers[:-1])
+    return Sequential(*layers)
 
 
 class OneHot(Link):

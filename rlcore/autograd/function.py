@@ -89,6 +89,8 @@ class Function:
         cls.apply = written_out(cls)  # type: ignore[method-assign]
         return self.apply(*inputs, **named)
 
+    slot: Any = None  # as a Leaf has it; none waits here
+
     def add(self, g: Any, order: int) -> None:
         """Drop a gradient: only a vertex cut by `unchain_backward` has order 0 and is asked."""
 
@@ -145,7 +147,7 @@ class Slot:
     """The k-th output of an op that has several."""
 
     __slots__ = ("edges", "g", "grad", "k", "order", "saved")
-    many = False
+    many, slot = False, None
 
     def __init__(self, function: Function, k: int):
         self.edges, self.saved, self.order, self.g, self.grad, self.k = (function,), (), next_order(), None, None, k
@@ -258,6 +260,8 @@ def backward(node: Any, g: Any, *, create: bool = False, keep: bool = False, ret
                 if e.order == 0:
                     if create:
                         e.add_traced(g, order)
+                    elif g is e.slot and e.grad is None and e.written >= order:  # the usual case of `add`, inlined
+                        e.grad, e.grad_var = g, None
                     else:
                         e.add(g, order)
                 elif e.g is not None:

@@ -46,6 +46,7 @@ class Optimizer:
         self.target: Any = None  # the Link
         self._hooks: list[Hook] = []
         self._params: list[Parameter] = []
+        self._leaves: list[Any] = []  # the vertices of _params
         self._steps: list[int] = []  # updates so far of each parameter
         self._state: list[Any] = []  # a vector for each slot
         self._whole: list[_Part] | None = None  # the parts while every parameter has a gradient
@@ -81,9 +82,9 @@ class Optimizer:
             loss.backward()
         if self._version != _parameter.version:
             self._lay()
-        params, steps = self._params, self._steps
-        used = [i for i, p in enumerate(params) if p.node.grad is not None]
-        if len(used) < len(params):
+        leaves, steps = self._leaves, self._steps
+        used = [i for i, leaf in enumerate(leaves) if leaf.grad is not None]
+        if len(used) < len(leaves):
             parts, self._whole = self._parts(used), None
         else:
             parts = self._whole = self._whole or self._parts(used)
@@ -97,7 +98,7 @@ class Optimizer:
             self.step(part.data, part.grad, part.tmp, t, *part.state)
             for i in part.members:
                 steps[i] = t
-                params[i].node.written = now
+                leaves[i].written = now
         self.t += 1
 
     def step(self, p: Any, g: Any, tmp: Any, t: int, *state: Any) -> None:
@@ -119,6 +120,7 @@ class Optimizer:
                         vector[at : at + p.size] = old[start : start + p.size]
             self._steps = [before[id(p)][1] if id(p) in before else 0 for p in params]
             self._params, self._state = params, state  # what is no longer there is let go before laying out
+        self._leaves = [p.node for p in params]
         self.target.flatten()
         self._tmp = aligned(size, params[0].array) if params else None
         self._whole, self._version = None, _parameter.version

@@ -225,7 +225,7 @@ def test_a_loaded_agent_goes_on_bit_for_bit():
     ("change", "message"),
     [
         (dict(hidden=(9,)), r"load: /0/W is \(8, 3\) float32 in the state and \(9, 3\) float32 here"),
-        (dict(hidden=(8, 8)), "load: /4/W is missing from the state"),
+        (dict(hidden=(8, 8)), "load: /2/W is missing from the state"),
         (dict(buffer_size=999), "capacity 1000, this replay 999"),
         (dict(n_step=2), "n_step 1, this replay 2"),
     ],

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 from rlcore.autograd import Function, Variable, grad
 from rlcore.autograd import functions as F
+from rlcore.autograd.functions.connection import LinearRelu
 from rlcore.autograd.functions.math import UFUNCS
 from rlcore.autograd.gradient_check import check_backward, check_double_backward, numerical_grad
 from rlcore.rng import generator
@@ -802,3 +803,22 @@ def test_a_spoiled_backward_fails_its_row(op, monkeypatch):
             patched.setattr(cls, "backward", spoiled)
             with pytest.raises(AssertionError, match="along a random direction"):
                 check_backward(op.f, xs, weights(op, y), rng=op.rng())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_and_relu_in_one_vertex(bias):
+    rng = generator(5)
+    x, W, b = (rng.uniform(0.3, 1, s) * rng.choice([-1, 1], s) for s in ((5, 4), (3, 4), (3,)))
+    inputs = (x, W, b) if bias else (x, W)
+
+    def fused(*inputs):
+        return LinearRelu().apply(*inputs)
+
+    np.testing.assert_array_equal(fused(*inputs).array, F.relu(F.linear(*inputs)).array)
+    check_backward(fused, inputs, np.ones((5, 3)), rng=rng)
+    check_double_backward(fused, inputs, np.ones((5, 3)), inputs, rng=rng)
+    one, two = [Variable(a) for a in inputs], [Variable(a) for a in inputs]
+    F.sum(fused(*one) ** 2).backward()
+    F.sum(F.relu(F.linear(*two)) ** 2).backward()
+    for v, w in zip(one, two):
+        np.testing.assert_array_equal(v.grad, w.grad)

@@ -444,3 +444,12 @@ def test_a_soft_copy_moves_persistent_arrays_too():
 def test_a_view_has_no_parameters(ask):
     with pytest.raises(TypeError, match="Net: a view has no parameters of its own"):
         ask(Net().view())
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (5, 2, 2)])
+def test_a_linear_link_with_relu(shape):
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    layer = L.Linear(None, 3, relu=True)
+    for _ in range(2):  # sizes unknown, then known
+        y = layer(x).array
+    np.testing.assert_array_equal(y, np.maximum(F.linear(x, layer.W, layer.b).array, 0))
