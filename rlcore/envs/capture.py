@@ -5,30 +5,46 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from copy import deepcopy
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
+from gymnasium import Space
+from gymnasium.envs.registration import EnvSpec
 
 from rlcore.rng import generator, restore, state_of
 
 STEPS = 20  # of the probe, before the capture and after it
 PLAIN = (bool, int, float, str, type(None))  # and no subclass: what comes back from JSON is one of these
+CONSTANT = (*PLAIN, bytes, complex, range, type, ModuleType, BuiltinFunctionType, np.dtype, np.ufunc, Space, EnvSpec)
+BARE = object.__basicsize__ + 16  # an object that is nothing but its __dict__ (and its weak references)
 
 
 def capture(env: Any) -> dict[str, Any]:
     """The plain attributes of each level of a wrapper chain: numbers, text, arrays, generators, collections of them."""
-    return {str(k): _members(level) for k, level in enumerate(_levels(env))}
+    return {str(k): _members(level) for k, level in enumerate(levels(env))}
 
 
 def load_captured(env: Any, state: dict[str, Any]) -> None:
     """Put a `capture` back into an environment made and reset the same way."""
-    for k, level in enumerate(_levels(env)):
+    for k, level in enumerate(levels(env)):
         for name, value in state[str(k)].items():
             vars(level)[name] = _decoded(value, vars(level).get(name))
 
 
+def levels(env: Any) -> list[Any]:
+    """The wrapper chain, from the outermost to the environment itself."""
+    chain = [env]
+    while hasattr(chain[-1], "env") and chain[-1].env is not chain[-1]:
+        chain.append(chain[-1].env)
+    return chain
+
+
 def probe(make: Callable[[], Any]) -> bool:
-    """Whether a captured state, put into a fresh environment, gives the same next steps bit for bit."""
+    """Whether a captured state, put into a fresh environment, gives the same next steps bit for bit.
+
+    A state may show late, as a time limit does: what `capture` leaves out must not change in the steps before it.
+    """
     here, there = make(), make()
     if here.unwrapped is there.unwrapped:  # then it is the one in use, and no second can be had
         return False
@@ -36,16 +52,19 @@ def probe(make: Callable[[], Any]) -> bool:
         actions = deepcopy(here.action_space)  # the space itself may be shared with who uses the environment
         actions.seed(0)
         here.reset(seed=1)
+        rest = _rest(here)
         for k in range(2 * STEPS):
             if _over(here.step(actions.sample())):
                 here.reset(seed=2)
             elif k >= STEPS:  # in the midst of an episode, where there is something to lose
                 break
+        if _rest(here) != rest:
+            return False
         there.reset(seed=3)
         load_captured(there, capture(here))
         for _ in range(STEPS):
             action = actions.sample()
-            a, b = here.step(action), there.step(action)
+            a, b = here.step(deepcopy(action)), there.step(action)  # some write into it
             if not _same(a[:4], b[:4]):
                 return False
             if _over(a):
@@ -56,13 +75,6 @@ def probe(make: Callable[[], Any]) -> bool:
     finally:
         here.close()
         there.close()
-
-
-def _levels(env: Any) -> list[Any]:
-    levels = [env]
-    while hasattr(levels[-1], "env") and levels[-1].env is not levels[-1]:
-        levels.append(levels[-1].env)
-    return levels
 
 
 def _members(level: Any) -> dict[str, Any]:
@@ -112,6 +124,45 @@ def _decoded(state: dict[str, Any], here: Any) -> Any:
         return items
     values = [items[str(i)] for i in range(len(items))]
     return deque(values, state["maxlen"]) if kind == "deque" else tuple(values) if kind == "tuple" else values
+
+
+def _rest(env: Any) -> list[Any]:
+    """What `capture` leaves out, to be compared; TypeError if there is something that cannot be looked into."""
+    seen = {id(level): k for k, level in enumerate(levels(env))}
+    left = [
+        (k, name, _seen_through(value, seen))
+        for k, level in enumerate(levels(env))
+        for name, value in vars(level).items()
+        if _encoded(value) is None
+    ]
+    return left
+
+
+def _seen_through(value: Any, seen: dict[int, int]) -> Any:
+    """The plain values that an object leads to, each object once, so that equal means unchanged."""
+    if isinstance(value, CONSTANT):
+        return repr(value) if isinstance(value, (bytes, complex, range, *PLAIN)) else id(value)
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.dtype.kind != "O"):
+        return value.dtype.str, value.shape, value.tobytes()
+    if isinstance(value, np.random.Generator):
+        return repr(state_of(value))
+    if id(value) in seen:
+        return "seen", seen[id(value)]
+    seen[id(value)] = len(seen)
+    inner: list[Any]
+    if isinstance(value, dict):
+        inner = [*value.keys(), *value.values()]
+    elif isinstance(value, (list, tuple, deque, set, frozenset, np.ndarray)):
+        inner = list(value)
+    elif isinstance(value, FunctionType):
+        inner = [cell.cell_contents for cell in value.__closure__ or ()]
+    elif isinstance(value, MethodType):
+        inner = [value.__self__]
+    elif hasattr(value, "__dict__") and type(value).__basicsize__ <= BARE:  # more would be fields that vars() lacks
+        inner = list(vars(value).values())
+    else:
+        raise TypeError(f"no way to see into a {type(value).__name__}")
+    return type(value).__name__, [_seen_through(item, seen) for item in inner]
 
 
 def _over(result: Any) -> bool:

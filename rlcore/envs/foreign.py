@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from rlcore.envs.base import VectorEnv, episode_seed, no_transition, refuse_others
-from rlcore.envs.batch import LARGEST, empty_batch, finite, infinite_row, put
+from rlcore.envs.batch import LARGEST, complaint, empty_batch, finite, infinite_row, put, structure
 from rlcore.stream import Step
 from rlcore.tree import map_
 
@@ -42,7 +42,7 @@ class ForeignEnv(VectorEnv):
         self._ended = np.zeros(self.n_envs, bool)  # by the last step, and not yet reset
         self._numbers = np.arange(self.n_envs)  # of the running episodes
         self._returns, self._lengths = np.zeros(self.n_envs), np.zeros(self.n_envs, np.int64)
-        self._lost = False  # no way back into the running episodes: the next step begins new ones
+        self._lost = True  # no way back into the running episodes, or none yet: the next step begins new ones
         self._one_seed = False  # reset() takes one seed for all streams, as some of Gymnasium's own do
 
     def reset(self) -> Any:
@@ -76,11 +76,14 @@ class ForeignEnv(VectorEnv):
         out = empty_batch(self.observation_space, self.n_envs)
         map_(self._refuse_unlike, out, obs)
         put(out, ..., obs)
-        if not finite(out):
-            i = infinite_row(out, self.n_envs)
+        self._refuse_infinite(out, call)
+        return out
+
+    def _refuse_infinite(self, batch: Any, call: str) -> None:
+        if not finite(batch):
+            i = infinite_row(batch, self.n_envs)
             k = self._lengths[i]
             raise ValueError(f"stream {i} of {self.env}: {call} gave NaN or infinity in the observation after step {k}")
-        return out
 
     def _refuse_unlike(self, own: np.ndarray, obs: Any) -> None:
         obs = np.asarray(obs)
@@ -110,12 +113,12 @@ class ForeignEnv(VectorEnv):
         episodes = {}
         if ended.any():
             which = ended.nonzero()[0]
+            if self.mode is AutoresetMode.SAME_STEP:
+                final = self._true_last(obs, info, which)
             episodes["episode"] = which, self._returns[which], self._lengths[which]
             self._returns[which], self._lengths[which] = 0.0, 0
             self._numbers[which] += self.n_envs
-            if self.mode is AutoresetMode.SAME_STEP:
-                final = self._true_last(obs, info, which)
-            elif self.mode is AutoresetMode.DISABLED:
+            if self.mode is AutoresetMode.DISABLED:
                 obs = self._reset(ended)
         self._ended = ended if self.mode is AutoresetMode.NEXT_STEP else np.zeros(self.n_envs, bool)
         self.obs, self._lost = obs, False
@@ -125,13 +128,18 @@ class ForeignEnv(VectorEnv):
         """obs with the true last observations of the streams that ended."""
         if "final_obs" not in info:
             raise ValueError(f"{self.env} resets in the SAME_STEP, but an episode ended without info['final_obs']")
-        final = map_(np.copy, obs)
+        final, promised = map_(np.copy, obs), structure(self.observation_space)
         for i in which:
+            if wrong := complaint(promised, info["final_obs"][i]):
+                raise ValueError(f"stream {i} of {self.env}: info['final_obs'] has {wrong}")
             put(final, i, info["final_obs"][i])
+        self._refuse_infinite(final, "info['final_obs']")
         return final
 
     def _begin_anew(self) -> Step:
         """Begin the episodes after the lost ones, in rows that are no transitions."""
+        if self.obs is None:
+            raise ValueError("ForeignEnv: call reset() before step()")
         self._numbers += self.n_envs
         return no_transition(self._begin_all(), self.n_envs)
 

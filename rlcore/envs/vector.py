@@ -14,8 +14,8 @@ import numpy as np
 from gymnasium import spaces
 
 from rlcore.envs.base import VectorEnv, episode_seed, no_transition, refuse_others
-from rlcore.envs.batch import LARGEST, complaint, empty_batch, finite, infinite_row, put, row, structure
-from rlcore.envs.capture import capture, load_captured, probe
+from rlcore.envs.batch import LARGEST, Leaf, complaint, empty_batch, finite, infinite_row, put, row, structure
+from rlcore.envs.capture import capture, levels, load_captured, probe
 from rlcore.stream import Step
 from rlcore.tree import leaves, map_
 
@@ -53,8 +53,10 @@ class SerialEnv(VectorEnv):
         self._actions: list[list[Any]] | None = [[] for _ in self.envs]  # of the running episodes; None: not needed
         self._whole = isinstance(self.action_space, spaces.Discrete)  # actions reach the environment as int
         self._nested = isinstance(self.action_space, (spaces.Dict, spaces.Tuple))
+        self._dtype = None if self._nested else self._acting.dtype  # of a batch of actions, where it is one array
+        self._rows = None if self._nested else (n_envs, *self._acting.shape)
         self._first = True  # the next step is the first after a reset, whose shapes are checked
-        self._lost = False  # no way back into the running episodes: the next step begins new ones
+        self._lost = True  # no way back into the running episodes, or none yet: the next step begins new ones
 
     def _fresh_arrays(self) -> None:
         """Two sets, for a Step's arrays hold until step() has been called twice more; what was given out is let go."""
@@ -90,10 +92,12 @@ class SerialEnv(VectorEnv):
     def step(self, action: Any) -> Step:
         if self._lost:
             return self._begin_anew()
+        if type(action) is not np.ndarray or action.dtype is not self._dtype or action.shape != self._rows:
+            action = map_(self._checked, self._acting, action)
         self._lost = True  # until the end: an error or an interruption leaves some streams a step ahead of the others
         self._turn = turn = 1 - self._turn
         obs, reward, terminated, truncated = self._sets[turn]
-        actions = action.tolist() if self._whole else action
+        actions = action.tolist() if self._whole else map_(np.array, action)  # environments may write into theirs
         plain = type(obs) is np.ndarray
         ended: list[int] = []
         for i, env in enumerate(self.envs):
@@ -113,7 +117,7 @@ class SerialEnv(VectorEnv):
             self._returns[i] += r
             self._lengths[i] += 1
             if self._actions is not None:
-                self._actions[i].append(a if self._whole else map_(np.copy, a))
+                self._actions[i].append(a if self._whole else map_(lambda part, i=i: np.array(part[i]), action))
             terminated[i] = over
             truncated[i] = cut and not over
             if over or cut:
@@ -140,14 +144,25 @@ class SerialEnv(VectorEnv):
 
     def _begin_anew(self) -> Step:
         """Begin the episodes after the lost ones, in rows that are no transitions."""
+        if self.obs is None:
+            raise ValueError("SerialEnv: call reset() before step()")
         self._numbers = [k + self.n_envs for k in self._numbers]
         return no_transition(self._begin_all(), self.n_envs)
 
     def _made(self) -> dict[str, Any]:
-        return {"env": _id(self.envs[0]), "n_envs": self.n_envs, "reseed": self.reseed}
+        chain = [type(level).__name__ for level in levels(self.envs[0])]
+        return {"env": _id(self.envs[0]), "wrappers": chain, "n_envs": self.n_envs, "reseed": self.reseed}
 
     def _name(self, i: int) -> str:
         return f"environment {i} ({_id(self.envs[i])})"
+
+    def _checked(self, leaf: Leaf, action: Any) -> np.ndarray:
+        """A batch of actions as an array; ValueError if it has not one row for each environment."""
+        action = np.asarray(action)
+        if action.shape != (self.n_envs, *leaf.shape) or action.dtype.kind == "f" != leaf.dtype.kind:
+            wanted = f"{(self.n_envs, *leaf.shape)} {leaf.dtype}"
+            raise ValueError(f"SerialEnv: actions of shape {action.shape} {action.dtype}; expected {wanted}")
+        return action
 
     def _check(self, i: int, obs: Any, call: str) -> None:
         if wrong := complaint(self._promised, obs):
@@ -188,7 +203,7 @@ class SerialEnv(VectorEnv):
             return self.reset()
         state = deepcopy(state)  # it may be this environment's own, whose arrays the resets overwrite
         saved = map_(lambda _, leaf: np.asarray(leaf), self._sets[0][0], state["obs"])
-        self.obs = None  # not started, should an environment fail
+        self.obs, self._lost = None, True  # not started, should an environment fail
         self.seed = state["seed"]  # which later episodes follow from
         how = state["resumable"]
         self.resumable = None if how == "no" else how  # "no" may come of an interrupted step

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlcore import rng
+from rlcore.harness.files import names, present
 from rlcore.harness.loop import due
 from rlcore.harness.storage import CheckpointError, load_state, save_state
 from rlcore.stream import Step
@@ -45,7 +46,7 @@ class Checkpoint:
         save_state(path, state, self.last)
         self.last = path
         for old in [p for p in checkpoints(self.folder) if p.name <= path.name][self.keep :]:
-            shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(present(old), ignore_errors=True)
         return path
 
     def restore(self) -> int:
@@ -83,7 +84,7 @@ def check_state(state: dict[str, Any], path: str | Path) -> None:
 def checkpoints(folder: str | Path) -> list[Path]:
     """The saves in a folder, newest first."""
     folder = Path(folder)
-    paths = [p for p in folder.iterdir() if STEP.fullmatch(p.name)] if folder.is_dir() else []
+    paths = [folder / name for name in names(folder) if STEP.fullmatch(name)] if folder.is_dir() else []
     return sorted(paths, reverse=True)
 
 

@@ -47,6 +47,11 @@ def present(folder: Path) -> Path:
     return _aside(folder) if not folder.exists() and _aside(folder).exists() else folder
 
 
+def names(folder: Path) -> set[str]:
+    """The names in a folder, those of which only `present` knows where they are among them."""
+    return {path.name for path in folder.iterdir()} | {path.name[1:-4] for path in folder.glob(".*.old")}
+
+
 def sweep(folder: Path) -> None:
     """Delete the temporary folders of processes that were killed, an hour after they were last written to."""
     for path in folder.iterdir():
@@ -92,9 +97,18 @@ def read(path: Path) -> bytes:
 
 
 def append(path: Path, data: bytes | bytearray) -> None:
-    """Add to a regular file, made if need be."""
-    with os.fdopen(open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as file:
-        file.write(data)
+    """Add to a regular file, made if need be; all of the data, or none if an OSError comes."""
+    descriptor = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        size, left = os.fstat(descriptor).st_size, memoryview(data)
+        try:
+            while left:
+                left = left[os.write(descriptor, left) :]
+        except OSError:
+            os.ftruncate(descriptor, size)  # a half line would run into the next
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def cut(path: Path, size: int) -> None:

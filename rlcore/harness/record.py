@@ -50,7 +50,9 @@ class Recorder:
     def __call__(self, t: int, step: Step, stats: dict[str, Any]) -> None:
         sums, counts = self._sums, self._counts
         for name, value in stats.items():
-            sums[name] = sums.get(name, 0.0) + value  # 0-d arrays stay on their device
+            if isinstance(value, (np.ndarray, np.generic)):  # what is on a device stays there
+                value = value.item()  # 0.1 us, where adding a 0-d array takes 0.9; and the sum is one of float64
+            sums[name] = sums.get(name, 0.0) + value
             counts[name] = counts.get(name, 0) + 1
         if "episode" in step.info:
             _, returns, lengths = step.info["episode"]

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from rlcore.harness.files import linked, present, read, whole_folder, write
 from rlcore.tree import Ring
 
 FORMAT = 1
-CHUNK = 16_384  # rows; part of the format
+CHUNK = 16_384  # rows, at most
+CHUNK_BYTES = 4 << 20  # at most, but a row: a save writes whole chunks, and frames of 84 x 84 are 7 kB each
 DTYPES = {"bool", *(f"{kind}{n}" for kind in ("int", "uint") for n in (8, 16, 32, 64)), "float16", "float32", "float64"}
 NAME = re.compile(r"tensors\.safetensors|ring-[0-9]+-[0-9]+\.bin")
 
@@ -177,10 +178,11 @@ def _save_rings(folder: Path, rings: dict[str, Ring], files: dict[str, str], pre
     groups: list[dict[str, Any]] = []
     for g, ((length, written), paths) in enumerate(shared.items()):
         columns = [[p, str(rings[p].array.dtype), list(rings[p].array.shape[1:])] for p in paths]
-        groups.append({"length": length, "written": written, "columns": columns})
-        for k in range(_chunks(length, written)):
+        row = sum(rings[p].array[:1].nbytes for p in paths)
+        chunk = max(1, min(CHUNK, CHUNK_BYTES // max(row, 1)))
+        groups.append({"length": length, "written": written, "chunk": chunk, "columns": columns})
+        for k, rows in enumerate(_chunks(length, written, chunk)):
             name = f"ring-{g}-{k}.bin"
-            rows = slice(k * CHUNK, min((k + 1) * CHUNK, length, written))
             data = b"".join([rings[p].array[rows].tobytes() for p in paths])
             if previous is not None and name in known and linked(previous / name, folder / name, data):
                 files[name] = known[name]
@@ -198,24 +200,24 @@ def _known(previous: Path | None) -> dict[str, str]:
         return {}
 
 
-def _chunks(length: int, written: int) -> int:
-    """How many chunks hold rows."""
-    return -(-min(length, written) // CHUNK)
+def _chunks(length: int, written: int, chunk: int) -> Iterator[slice]:
+    """The slots of the chunks that hold rows."""
+    end = min(length, written)
+    return (slice(start, min(start + chunk, end)) for start in range(0, end, chunk))
 
 
 def _rings_in(groups: list[Any], contents: Callable[[str], bytes]) -> dict[str, Ring]:
     rings: dict[str, Ring] = {}
     for g, group in enumerate(groups):
-        length, written = group["length"], group["written"]
-        if written < 0 or any(dtype not in DTYPES for _, dtype, _ in group["columns"]):
+        length, written, chunk = group["length"], group["written"], group["chunk"]
+        if written < 0 or chunk < 1 or any(dtype not in DTYPES for _, dtype, _ in group["columns"]):
             raise ValueError(f"ring {g} has {written} rows of {group['columns']}")
         arrays = [np.zeros((length, *shape), dtype) for _, dtype, shape in group["columns"]]
-        for k in range(_chunks(length, written)):
-            chunk, at = contents(f"ring-{g}-{k}.bin"), 0
-            rows = slice(k * CHUNK, min((k + 1) * CHUNK, length, written))
+        for k, rows in enumerate(_chunks(length, written, chunk)):
+            data, at = contents(f"ring-{g}-{k}.bin"), 0
             for array in arrays:
                 part = array[rows]
-                part[...] = np.frombuffer(chunk, array.dtype, part.size, at).reshape(part.shape)
+                part[...] = np.frombuffer(data, array.dtype, part.size, at).reshape(part.shape)
                 at += part.nbytes
         rings |= {column[0]: Ring(array, written) for column, array in zip(group["columns"], arrays)}
     return rings

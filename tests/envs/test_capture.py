@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import OrderedDict, deque
 from enum import IntEnum
 
@@ -162,6 +163,25 @@ def test_probe_says_yes(make):
     assert probe(make)
 
 
+class Furnished(Walk):
+    """Has much that is not plain, and none of it ever changes."""
+
+    def __init__(self):
+        super().__init__()
+        self.rewards = {(0, 1): 2.0, 3: [4]}
+        self.letters = np.array([[b"S", b"G"]])
+        self.f = lambda x, k=Walk: x
+        self.g = np.sin
+        self.h = self.noise
+        self.holder = Holder()
+        self.me = self
+
+
+def test_what_never_changes_need_not_be_captured():
+    assert probe(Furnished)
+    assert probe(lambda: gymnasium.make("FrozenLake-v1"))  # its table of transitions has integers for keys
+
+
 class Raises(Walk):
     """A reset with a seed raises."""
 
@@ -186,7 +206,36 @@ class Slotted(Walk):
         return np.array([self.box.value, 0]), 0.0, False, False, {}
 
 
-@pytest.mark.parametrize("make", [Hidden, Moody, lambda: Nested(hidden=True), Raises, Slotted])
+class Dice(Walk):
+    """Seldom asks a generator that has its state where no attribute shows it."""
+
+    def __init__(self):
+        super().__init__()
+        self.dice = random.Random(0)
+
+    def step(self, action):
+        return super().step(action if self.dice.random() > 0.001 else 0)
+
+
+class Closure(Walk):
+    """Counts in a variable of a function, and shows it late."""
+
+    def __init__(self):
+        super().__init__()
+        n = 0
+
+        def count():
+            nonlocal n
+            n += 1
+            return n
+
+        self.count = count
+
+    def step(self, action):
+        return super().step(action if self.count() < 1000 else 0)
+
+
+@pytest.mark.parametrize("make", [Hidden, Moody, lambda: Nested(hidden=True), Raises, Slotted, Dice, Closure])
 def test_probe_says_no(make):
     assert not probe(make)
 

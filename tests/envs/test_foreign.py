@@ -362,3 +362,26 @@ def test_big_rewards_of_dummy_rows_do_not_count():
 
 def test_worlds_of_float64_reach_agents_as_float32():
     assert foreign(lambda: World(spaces.Box(-9, 9, (2,), np.float64)), 2, SAME).reset().dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "bad", [np.array([0, np.nan], np.float32), np.zeros(1, np.float32), np.zeros((1, 2), np.float32)]
+)
+def test_a_bad_last_observation_is_refused(bad):
+    """It comes by itself, in info, where the vector environment resets in the same step."""
+
+    def make():
+        return World(change=lambda t, obs, reward: (bad if t == 3 else obs, reward), limit=3)
+
+    env = foreign(make, 2, SAME)
+    env.reset()
+    for _ in range(2):
+        env.step(np.zeros(2, int))
+    with pytest.raises(ValueError, match=r"stream 0 of .*final_obs.* (NaN|shape)"):
+        env.step(np.zeros(2, int))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_step_before_the_first_reset_is_refused(mode):
+    with pytest.raises(ValueError, match=r"call reset\(\) before step\(\)"):
+        foreign(Chain, 2, mode).step(np.zeros(2, int))

@@ -481,7 +481,14 @@ def test_a_live_state_can_be_loaded_into_its_own_environment(make):
 @pytest.mark.parametrize("reseed", ["episode", "once"])
 def test_the_state_of_an_environment_not_started(reseed):
     state = through_a_file(SerialEnv(Walk, 2, seed=5, reseed=reseed).state())
-    assert state == {"env": "Walk", "n_envs": 2, "reseed": reseed, "seed": 5, "started": False}
+    assert state == {
+        "env": "Walk",
+        "wrappers": ["Walk"],
+        "n_envs": 2,
+        "reseed": reseed,
+        "seed": 5,
+        "started": False,
+    }
     env, fresh = SerialEnv(Walk, 2, seed=6, reseed=reseed), SerialEnv(Walk, 2, seed=5, reseed=reseed)
     assert env.load(state).tobytes() == fresh.reset().tobytes()
     assert play(env, 50, generator(0)) == play(fresh, 50, generator(0))
@@ -678,3 +685,144 @@ def test_close_closes_all():
     env = SerialEnv(type("Closing", (Walk,), {"close": lambda self: closed.append(self)}), 3)
     env.close()
     assert closed == env.envs
+
+
+# actions
+
+
+@pytest.mark.parametrize(
+    ("name", "action"),
+    [
+        ("CartPole-v1", np.zeros(3, int)),
+        ("CartPole-v1", np.zeros(5, int)),
+        ("CartPole-v1", np.zeros((4, 1), int)),
+        ("CartPole-v1", np.zeros(4)),
+        ("Pendulum-v1", np.zeros((5, 1), np.float32)),
+        ("Pendulum-v1", np.zeros(4, np.float32)),
+    ],
+)
+def test_actions_of_another_shape_or_kind_are_refused_before_any_environment_steps(name, action):
+    env, other = SerialEnv(name, 4), SerialEnv(name, 4)
+    env.reset(), other.reset()
+    with pytest.raises(ValueError, match=r"SerialEnv: actions of shape .*; expected \(4,"):
+        env.step(action)
+    assert play(env, 5, generator(0)) == play(other, 5, generator(0))
+
+
+def test_actions_of_other_integers_and_lists_are_taken():
+    env = SerialEnv(Chain, 2)
+    for action in (np.array([1, 0], np.int32), np.array([1, 0], np.uint8), [1, 0]):
+        env.reset()
+        assert env.step(action).obs.argmax(1).tolist() == [1, 0]
+
+
+class Doubles(Walk):
+    """Writes into the action it is given."""
+
+    def __init__(self, hidden=False):
+        super().__init__()
+        self.action_space = spaces.Box(-1, 1, (1,), np.float32)
+        self.rest = iter(range(10**9)) if hidden else None
+
+    def step(self, action):
+        action *= 2
+        return super().step(action[0])
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_an_environment_that_writes_into_its_action(hidden):
+    """The agent's array stays, and so does the action that a replay gives again."""
+    env, other = (SerialEnv(lambda: Doubles(hidden), 2) for _ in range(2))
+    env.reset()
+    action = np.full((2, 1), 0.25, np.float32)
+    for _ in range(5):
+        env.step(action)
+    assert action.tolist() == [[0.25], [0.25]]
+    state = copy.deepcopy(env.state())
+    assert state["resumable"] == ("replay" if hidden else "own")
+    other.load(state)
+    assert play(env, 30, generator(3)) == play(other, 30, generator(3))
+
+
+def test_a_step_before_the_first_reset_is_refused():
+    with pytest.raises(ValueError, match=r"call reset\(\) before step\(\)"):
+        SerialEnv(Chain).step(np.array([1]))
+
+
+def test_a_state_of_other_wrappers_is_refused_before_anything_changes():
+    env, other = SerialEnv(lambda: TimeLimit(Walk(), 50)), SerialEnv(Walk)
+    env.reset(), other.reset()
+    before = other.obs.copy()
+    with pytest.raises(ValueError, match=r"wrappers \['TimeLimit', 'Walk'\], here it is \['Walk'\]"):
+        other.load(env.state())
+    assert other.obs.tolist() == before.tolist()
+    other.step(np.array([1]))
+
+
+# states that show late
+
+
+class Timer:
+    def __init__(self):
+        self.t = 0
+
+
+class Timed(Walk):
+    """Cut after 100 steps, which only an object of another class counts."""
+
+    def __init__(self, timer=None):
+        super().__init__()
+        self.timer = Timer() if timer is None else timer
+
+    def reset(self, *, seed=None, options=None):
+        self._set(0)
+        return super().reset(seed=seed)
+
+    def step(self, action):
+        obs, reward, *_ = super().step(action)
+        self._set(self._get() + 1)
+        return obs, reward, False, self._get() == 100, {}
+
+    def _get(self):
+        return self.timer.t
+
+    def _set(self, t):
+        self.timer.t = t
+
+
+class Keyed(Timed):
+    """The same, counted under a key that is no string."""
+
+    def __init__(self):
+        super().__init__({0: 0})
+
+    def _get(self):
+        return self.timer[0]
+
+    def _set(self, t):
+        self.timer[0] = t
+
+
+class Collects(Timed):
+    """The same, counted by the size of a set."""
+
+    def __init__(self):
+        super().__init__(set())
+
+    def _get(self):
+        return len(self.timer)
+
+    def _set(self, t):
+        self.timer.add(t) if t else self.timer.clear()
+
+
+@pytest.mark.parametrize("make", [Timed, Keyed, Collects])
+def test_a_hidden_state_that_shows_late_is_replayed(make):
+    """Saved in step 50, the episode is cut in its step 100, not 50 steps after the load."""
+    env, other = SerialEnv(make), SerialEnv(make)
+    env.reset()
+    play(env, 50, generator(0))
+    state = copy.deepcopy(env.state())
+    assert state["resumable"] == "replay"
+    other.load(state)
+    assert [other.step(np.array([0])).truncated.item() for _ in range(50)] == [False] * 49 + [True]

@@ -136,11 +136,33 @@ def test_a_damaged_newer_one_costs_no_good_one(tmp_path, keep):
     assert names(tmp_path) == [f"step-{t:012d}" for t in [10, 20, 25, 30][-keep:]]
 
 
+def test_the_only_one_survives_an_interrupted_replacement(tmp_path, monkeypatch):
+    checkpoint, part = saved(tmp_path, 10, keep=1)
+    renames, really = [], type(tmp_path).rename
+
+    def rename(path, target):
+        renames.append(target)
+        if len(renames) == 2:  # the old one is aside, the new one has no name yet
+            raise KeyboardInterrupt
+        return really(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tmp_path), "rename", rename)
+        part.value = 101
+        with pytest.raises(KeyboardInterrupt):
+            checkpoint.save(10)
+    found = Part()
+    again = Checkpoint(tmp_path, 1, keep=1, part=found)
+    assert (again.restore(), found.value) == (10, 100)
+    again.save(20)
+    assert names(tmp_path) == ["step-000000000020"]
+
+
 def test_what_is_no_checkpoint_does_not_count(tmp_path):
     saved(tmp_path, 5)
     source = tmp_path / "step-000000000005"
     for name in (
-        ".step-000000000009.tmp.1.0123abcd", ".step-000000000009.old", "step-000000000009.bak", "xstep-000000000009",
+        ".step-000000000009.tmp.1.0123abcd", "step-000000000009.bak", "xstep-000000000009",
         "step-9", "step-0000000000090",
     ):  # fmt: skip
         shutil.copytree(source, tmp_path / name)

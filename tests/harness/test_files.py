@@ -112,6 +112,23 @@ def test_only_regular_files_are_written_to(tmp_path):
     assert read(tmp_path / "b") == b"123"
 
 
+def test_a_disk_that_is_full_leaves_no_half_line(tmp_path, monkeypatch):
+    path, really = tmp_path / "log", os.write
+    append(path, b"whole\n")
+
+    def full(descriptor, data):
+        if len(data) < 6:
+            raise OSError(28, "No space left on device")
+        return really(descriptor, data[:3])  # a short write, as the kernel gives before the error
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        append(path, b"torn!\n")
+    monkeypatch.undo()
+    append(path, b"next\n")
+    assert path.read_bytes() == b"whole\nnext\n"
+
+
 def test_only_the_same_contents_are_linked(tmp_path, monkeypatch):
     write(tmp_path / "a", b"1")
     assert linked(tmp_path / "a", tmp_path / "b", b"1")

@@ -79,6 +79,13 @@ def test_sums_of_small_types_do_not_wrap(tmp_path, value):
     assert scalars(tmp_path)["train/x"] == [(100, float(value))]
 
 
+def test_sums_of_half_precision_do_not_overflow(tmp_path):
+    recorder = Recorder(tmp_path, 1, every=100)
+    for t in range(1, 101):
+        recorder(t, one_step(), {"x": np.array(2048, np.float16)})
+    assert scalars(tmp_path)["train/x"] == [(100, 2048.0)]
+
+
 def test_a_statistic_may_be_a_buffer_that_is_used_again(tmp_path):
     recorder, loss = Recorder(tmp_path, 1, every=2), np.zeros(())
     for t in (1, 2):

@@ -261,6 +261,21 @@ def test_a_chunk_gone_bad_does_not_spread(tmp_path, monkeypatch):
     assert {name for name in old if old[name] == new[name]} == {"ring-0-0.bin", "ring-0-2.bin"}
 
 
+def test_a_save_of_wide_rows_writes_little_more_than_is_new(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "CHUNK_BYTES", 100)
+    frames, small = np.arange(60 * 40, dtype=np.uint8).reshape(60, 40), np.arange(60, dtype=np.int64)
+    save_state(tmp_path / "a", {"frames": Ring(frames, 60), "small": Ring(small, 60)})  # 48 bytes a row: 2 a chunk
+    frames[0] = 7
+    state = {"frames": Ring(frames, 61), "small": Ring(small, 61)}
+    save_state(tmp_path / "b", state, tmp_path / "a")
+    assert len(list((tmp_path / "a").glob("ring-*"))) == 30
+    new = [p for p in (tmp_path / "b").glob("ring-*") if p.stat().st_nlink == 1]
+    assert [p.stat().st_size for p in new] == [96]
+    assert same(load_state(tmp_path / "b"), state)
+    monkeypatch.setattr(storage, "CHUNK_BYTES", 1 << 20)  # what is read does not depend on how it would be written
+    assert same(load_state(tmp_path / "b"), state)
+
+
 def test_a_save_may_follow_itself(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "CHUNK", 4)
     array = np.arange(12)
@@ -384,6 +399,8 @@ HOSTILE = {
     "length is large": lambda b: _set(b, "groups", 0, "length", 2**60),
     "length is negative": lambda b: _set(b, "groups", 0, "length", -1),
     "length is text": lambda b: _set(b, "groups", 0, "length", "9"),
+    "chunk is zero": lambda b: _set(b, "groups", 0, "chunk", 0),
+    "chunk is negative": lambda b: _set(b, "groups", 0, "chunk", -1),
     "written is negative": lambda b: _set(b, "groups", 0, "written", -1),
     "written is a fraction": lambda b: _set(b, "groups", 0, "written", 2.5),
     "more rows than bytes": lambda b: _set(b, "groups", 0, "length", 27),
