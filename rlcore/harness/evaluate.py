@@ -42,7 +42,7 @@ def evaluate(policy: Policy, env: VectorEnv, episodes: int) -> tuple[np.ndarray,
                 begun[i] = k
             policy.reset(step.ended)
         if k == limit:
-            limit = begun[number < episodes].min(initial=k) + LONGEST
+            limit = int(begun[number < episodes].min(initial=k)) + LONGEST
             if limit == k:
                 raise ValueError(
                     f"evaluate: an episode has not ended in {LONGEST:,} steps; wrap the environment in "

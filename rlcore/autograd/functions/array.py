@@ -229,7 +229,8 @@ class Concat(Function):
         at, gs = 0, []
         before = (slice(None),) * (self.axis % gy.ndim)
         for size in self.sizes:
-            gs.append(gy[(*before, slice(at, at + size))])
+            part = (*before, slice(at, at + size))
+            gs.append(gy[part])
             at += size
         return gs[0] if len(gs) == 1 else gs
 
