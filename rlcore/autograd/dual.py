@@ -19,6 +19,11 @@ def traced(x: Any) -> bool:
     return hasattr(x, "node")
 
 
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of x, () for a Python number."""
+    return getattr(x, "shape", ())
+
+
 def weak(x: Any) -> Any:
     """NumPy's scalars count as Python's, so that none makes float64 of float32 by accident."""
     return x.item() if isinstance(x, np.generic) else x
@@ -57,7 +62,7 @@ def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
 def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of `shape` with g added at `index`, repeated indices added up."""
     if traced(g):
-        from rlcore.autograd.functions.array import Scatter
+        from rlcore.autograd.functions.indexing import Scatter
 
         return Scatter(index, shape).apply(g)
     xp = xp_of(g)

@@ -23,6 +23,8 @@ next_order = itertools.count(-1, -1).__next__
 _recording: ContextVar[bool] = ContextVar("recording", default=True)  # per thread; a read costs at most 20 ns
 recording = _recording.get
 
+UFUNCS: dict[Any, Any] = {}  # the op that NumPy's ufunc is on a Variable: each module of functions adds its own
+
 
 @contextmanager
 def record(on: bool) -> Iterator[None]:

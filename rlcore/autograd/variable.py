@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 import rlcore.autograd.functions.array as _array
+import rlcore.autograd.functions.linalg as _linalg
 import rlcore.autograd.functions.math as _math
+import rlcore.autograd.functions.reduction as _reduction
 from rlcore.autograd.dual import weak
-from rlcore.autograd.function import Leaf, backward, next_order, record
+from rlcore.autograd.function import UFUNCS, Leaf, backward, next_order, record
+from rlcore.autograd.functions.indexing import get_item
 from rlcore.backend import is_array, xp_of
 
 _new = object.__new__
@@ -200,16 +203,16 @@ class Variable:
         return _array.transpose(self, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None)
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Variable:
-        return _math.Sum(axis, keepdims).apply(self)
+        return _reduction.Sum(axis, keepdims).apply(self)
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> Variable:
-        return _math.average(self, axis, keepdims=keepdims)
+        return _reduction.average(self, axis, keepdims=keepdims)
 
     def astype(self, dtype: Any) -> Variable:
         return _array.cast(self, dtype)
 
     def __getitem__(self, index: Any) -> Variable:
-        return _array.get_item(self, index)
+        return get_item(self, index)
 
     # arithmetic
     def __add__(self, other: Any) -> Variable:
@@ -241,10 +244,10 @@ class Variable:
         return _math.Pow().apply(weak(other), self)
 
     def __matmul__(self, other: Any) -> Variable:
-        return _math.Matmul().apply(self, other)
+        return _linalg.Matmul().apply(self, other)
 
     def __rmatmul__(self, other: Any) -> Variable:
-        return _math.Matmul().apply(other, self)
+        return _linalg.Matmul().apply(other, self)
 
     dot = __matmul__
 
@@ -255,7 +258,7 @@ class Variable:
         return _math.Absolute().apply(self)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **named: Any) -> Any:
-        op = _math.UFUNCS.get(ufunc)
+        op = UFUNCS.get(ufunc)
         if op is None or method != "__call__" or named:
             raise TypeError(
                 f"numpy.{ufunc.__name__} of a Variable is not an op; use a function of rlcore's F, or .array"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from rlcore.autograd.dual import raw, zero_like
-from rlcore.autograd.function import Function
+from rlcore.autograd.function import UFUNCS, Function
+
+__all__ = ["log_softmax", "relu", "sigmoid", "softmax", "tanh"]
 
 
 class Relu(Function):
@@ -89,3 +91,6 @@ class LogSoftmax(Function):
 def log_softmax(x, axis=1):
     """Logarithm of softmax along axis, stable for large inputs."""
     return LogSoftmax(axis).apply(x)
+
+
+UFUNCS[np.tanh] = Tanh

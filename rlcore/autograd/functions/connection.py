@@ -8,6 +8,9 @@ import numpy as np
 
 from rlcore.autograd.dual import column_sum, product, raw, zero_like
 from rlcore.autograd.function import Function
+from rlcore.autograd.functions.array import reshape
+
+__all__ = ["linear"]
 
 
 class Linear(Function):
@@ -50,8 +53,6 @@ def linear(x, W, b=None, n_batch_axes=1):
         raise TypeError(f"linear: b is {b.dtype} and W is {W.dtype}; they must have one dtype")
     if x.ndim == 2 and n_batch_axes == 1:
         return Linear().apply(x, W, b)
-    from rlcore.autograd.functions.array import reshape
-
     if not 1 <= n_batch_axes < x.ndim:
         raise ValueError(
             f"linear: n_batch_axes must be from 1 to {x.ndim - 1} for x {tuple(x.shape)}, got {n_batch_axes}"

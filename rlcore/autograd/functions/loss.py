@@ -6,7 +6,9 @@ import numpy as np
 
 from rlcore.autograd.dual import broadcast_to, weak
 from rlcore.autograd.function import Function
-from rlcore.autograd.functions.math import average, sum
+from rlcore.autograd.functions.reduction import average, sum
+
+__all__ = ["huber_loss", "mean_squared_error", "squared_error"]
 
 
 def _alike(x0, x1):

@@ -9,6 +9,8 @@ from rlcore.autograd.functions import activation, connection
 from rlcore.autograd.link import Link
 from rlcore.autograd.parameter import Parameter
 
+__all__ = ["Linear"]
+
 
 class Linear(Link):
     """x @ W.T + b with W (out_size, in_size), b (out_size,); in_size None is settled by the first call.
