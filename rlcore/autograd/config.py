@@ -14,6 +14,7 @@ from rlcore.autograd.function import record
 
 class _Config(threading.local):
     train = True  # what dropout and batch normalisation do
+    in_recomputing = False  # True while F.forget runs a function again: statistics are not updated twice
     dtype: Any = np.dtype(np.float32)  # of new parameters
 
 

@@ -43,13 +43,14 @@ class Parameter(Variable):
     the axes in memory, as the kernels want them (Linear's W of shape (out, in) lies as (in, out)).
     """
 
-    __slots__ = ("__weakref__", "buffer", "const", "initializer", "memory_order", "start")
+    __slots__ = ("__weakref__", "_update_enabled", "buffer", "const", "initializer", "memory_order", "start")
 
     def __init__(self, initializer: Any = None, shape: Any = None, *, order: tuple[int, ...] | None = None):
         if is_array(initializer) and shape is None:
             shape = initializer.shape
         self.initializer, self.memory_order = as_initializer(initializer), order
         self.node, self.buffer, self.start = Leaf(self.initializer.dtype), None, 0
+        self._update_enabled = True
         _set_array(self, None)
         self.const = Twin(self)
         if shape is not None:
@@ -69,6 +70,16 @@ class Parameter(Variable):
     @property
     def is_initialized(self) -> bool:
         return self.array is not None
+
+    @property
+    def update_enabled(self) -> bool:
+        """Whether optimizers change this parameter."""
+        return self._update_enabled
+
+    @update_enabled.setter
+    def update_enabled(self, enabled: bool) -> None:
+        self._update_enabled = bool(enabled)
+        changed()  # an optimizer looks again
 
     def initialize(self, shape: int | Iterable[int]) -> None:
         """Settle the shape and draw the first values."""
@@ -115,7 +126,7 @@ class Parameter(Variable):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         twin = Parameter(self.initializer, order=self.memory_order)
-        twin.node.dtype = self.node.dtype
+        twin.node.dtype, twin._update_enabled = self.node.dtype, self._update_enabled
         memo[id(self)] = twin
         if self.array is not None:
             twin.settle(self.array)

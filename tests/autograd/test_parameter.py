@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 
-from rlcore.autograd import Parameter, grad
+from rlcore.autograd import Parameter, grad, parameter
 from rlcore.autograd import functions as F
 from rlcore.autograd.initializers import HeNormal, Normal
 from rlcore.rng import generator
@@ -95,3 +95,12 @@ def test_a_parameters_twin_is_a_constant():
     F.sum(x * p.const).backward()
     assert p.grad is None
     assert x.grad.tolist() == [1, 2]
+
+
+def test_update_enabled_is_told_to_optimizers_and_copied():
+    p = Parameter(np.ones(2, np.float32))
+    assert p.update_enabled
+    before = parameter.version
+    p.update_enabled = False
+    assert parameter.version > before
+    assert not copy.deepcopy(p).update_enabled
