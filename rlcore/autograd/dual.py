@@ -67,16 +67,20 @@ def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
         return Scatter(index, shape).apply(g)
     xp = xp_of(g)
     out = xp.zeros(shape, g.dtype)
-    if _is_basic(index):
+    if _names_once(index):
         out[index] = g
+    elif xp is np and g.size > 256 and out.size < 16 * g.size:  # numpy.add.at is twice as fast along one axis
+        flat = np.arange(out.size).reshape(shape)[index]
+        np.add.at(out.reshape(-1), flat.reshape(-1), g.reshape(-1))
     else:
         xp.add.at(out, index, g)
     return out
 
 
-def _is_basic(index: Any) -> bool:
+def _names_once(index: Any) -> bool:
+    """Whether no element can occur twice: nothing but slices, numbers and masks."""
     return all(
-        i is None or i is Ellipsis or isinstance(i, (int, slice))
+        i is None or i is Ellipsis or isinstance(i, (int, slice)) or getattr(i, "dtype", None) == bool
         for i in (index if isinstance(index, tuple) else (index,))
     )
 
@@ -97,6 +101,13 @@ def column_sum(g: Any, vertex: Any) -> Any:
     if isinstance(g, np.ndarray):  # as a product with ones it takes 0.4 of the time of sum(axis=0)
         return np.dot(_ones(len(g), g.dtype), g, out=vertex.out())
     return g.sum(axis=0)
+
+
+def row_sum(x: Any, axis: int) -> Any:
+    """x summed over an axis that stays, with length 1."""
+    if isinstance(x, np.ndarray) and x.ndim == 2 and axis in (1, -1) and x.dtype.char in "fd":
+        return x.dot(_ones(x.shape[1], x.dtype))[:, None]  # 0.4 of the time of sum(axis=1)
+    return x.sum(axis=axis, keepdims=True)
 
 
 _ONES: dict[Any, np.ndarray] = {}
