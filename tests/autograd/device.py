@@ -104,6 +104,7 @@ def module() -> ModuleType:
         "split",
         "broadcast_to",
         "dot",
+        "repeat",
     ):
         setattr(cupy, name, _function(name))
     cupy.asarray = cupy.array = lambda a, dtype=None: Array(np.array(getattr(a, "hidden", a), dtype))

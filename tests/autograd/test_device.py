@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
-from rlcore.autograd import Variable, grad, optimizers
-from rlcore.autograd.optimizer_hooks import GradientClipping
+from rlcore.autograd import Variable, grad, optimizer_hooks, optimizers
+from rlcore.autograd.optimizers.parts import Part
+from rlcore.rng import generator
 from tests.autograd import device
 from tests.autograd.ops import OPS
 
@@ -78,26 +80,86 @@ def test_an_op_runs_on_a_device(op, place):
             np.testing.assert_allclose(place.get(t.array), h.array, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "optimizer", [optimizers.SGD(), optimizers.RMSprop(), optimizers.RMSprop(eps_inside_sqrt=True), optimizers.Adam()]
-)
+OPTIMIZERS = [
+    *[
+        getattr(optimizers, name)()
+        for name in optimizers.__all__
+        if name not in ("Optimizer", "RMSpropWarmup", "schedules")
+    ],
+    optimizers.RMSprop(eps_inside_sqrt=True),
+    optimizers.RMSpropWarmup(0.1, center=2, period=2),
+    optimizers.Adam(weight_decay_rate=0.1, amsgrad=True, adabound=True),
+    optimizers.MSVAG(weight_decay_rate=0.1),
+]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda o: type(o).__name__)
 def test_an_optimizers_step_runs_on_a_device(optimizer, place):
-    host = [np.linspace(1, 2, 5, dtype=np.float32) for _ in range(3 + len(optimizer.slots))]
+    n = 2 + optimizer.n_scratch + len(optimizer.slots)
+    host = [np.linspace(1, 2, 5, dtype=np.float32) if i < 2 else np.zeros(5, np.float32) for i in range(n)]
     there = [place.put(a.copy()) for a in host]
     for arrays in (host, there):
         for t in (1, 2):
-            optimizer.step(*arrays[:3], t, *arrays[3:])
+            optimizer.step(*arrays, *optimizer._beside(arrays[0], optimizer.numbers(0.1, t)))
     for h, t in zip(host, there):
         np.testing.assert_allclose(place.get(t), h, rtol=1e-6)
 
 
+def parts(dtype, convert=lambda a: a):
+    """Two parameters side by side and one apart, as a hook sees them."""
+    found = []
+    for sizes in ((3, 2), (4,)):
+        data, grad = (convert(np.linspace(-1, 2, sum(sizes), dtype=dtype) + k) for k in (0, 0.3))
+        part = Part(SimpleNamespace(data=data, grad=grad), None, [], [], False, False)
+        part.params, part.names, part.t = [SimpleNamespace(size=n) for n in sizes], ["W", "b"][: len(sizes)], 1
+        found.append(part)
+    return found
+
+
+HOOKS = [
+    lambda: optimizer_hooks.GradientHardClipping(-0.5, 0.5),
+    lambda: optimizer_hooks.WeightDecay(0.1),
+    lambda: optimizer_hooks.NonbiasWeightDecay(0.1),
+    lambda: optimizer_hooks.Lasso(0.1),
+    lambda: optimizer_hooks.GradientNoise(0.3, rng=generator(0)),
+    lambda: optimizer_hooks.GradientLARS(weight_decay=0.1),
+]
+
+
+@pytest.mark.parametrize("make", HOOKS, ids=lambda make: type(make()).__name__)
+def test_a_hook_runs_on_a_device(make, place):
+    host, there = parts(np.float32), parts(np.float32, place.put)
+    make()(host)
+    make()(there)
+    for h, t in zip(host, there):
+        np.testing.assert_allclose(place.get(t.grad), h.grad, rtol=1e-6)
+
+
+def test_float16_parameters_on_a_device(place):
+    """Their masters are taken from the parameters, and subnormal state is cleared."""
+    values = np.float16([1, 2, 3])
+    for master in (False, True):
+        data, grad, copy, state, *scratch = (place.put(np.zeros(3, np.float32)) for _ in range(6))
+        data, grad = place.put(values.copy()), place.put(np.float16([1, 1, 1]))
+        copy[...] = grad
+        state[...] = place.put(np.float32([1, 1e-40, -1e-40]))
+        masters = [place.put(np.zeros(3, np.float32))] if master else []
+        part = Part(SimpleNamespace(data=data, grad=grad), copy, [state, *masters], scratch, True, master)
+        part.step_in_float32(lambda p, g, tmp, state: p.__isub__(g), [])
+        assert place.get(data).tolist() == [0, 1, 2]
+        part.clean()
+        assert place.get(state).tolist() == [1, 0, 0]
+
+
 def test_clipping_reads_nothing_back(place):
-    there = [place.put(np.float32([3, 0])), place.put(np.float32([0, 4]))]
-    clip = GradientClipping(1.0)
+    there = parts(np.float32, place.put)
+    clip = optimizer_hooks.GradientClipping(1.0)
     clip(there)
-    np.testing.assert_allclose([place.get(g) for g in there], [[0.6, 0], [0, 0.8]], rtol=1e-6)
+    norm = np.linalg.norm(np.concatenate([part.grad for part in parts(np.float32)]))
+    for h, t in zip(parts(np.float32), there):
+        np.testing.assert_allclose(place.get(t.grad), h.grad / norm, rtol=1e-6)
     assert isinstance(clip.norm, place.type)
-    assert clip.norm.item() == pytest.approx(5)
+    assert clip.norm.item() == pytest.approx(norm)
 
 
 @pytest.mark.usefixtures("stand_in")

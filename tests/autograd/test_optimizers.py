@@ -255,9 +255,9 @@ def test_a_clipping_threshold_is_positive(threshold):
 def test_hooks_run_in_order_before_the_step():
     model, seen = chain([1.0]), []
     optimizer = SGD(1.0).setup(model)
-    optimizer.add_hook(lambda gs: seen.append([g.tolist() for g in gs]))
-    optimizer.add_hook(lambda gs: [g.__imul__(2) for g in gs] and None)
-    optimizer.add_hook(lambda gs: seen.append([g.tolist() for g in gs]))
+    optimizer.add_hook(lambda parts: seen.append([part.grad.tolist() for part in parts]), "before")
+    optimizer.add_hook(lambda parts: [part.grad.__imul__(2) for part in parts] and None, "double")
+    optimizer.add_hook(lambda parts: seen.append([part.grad.tolist() for part in parts]), "after")
     model.a.grad = np.array([0.25])
     optimizer.update()
     assert seen == [[[0.25]], [[0.5]]]

@@ -1,0 +1,82 @@
+"""Part: one run of parameters as an optimizer's step and its hooks see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from rlcore.autograd.parameter import Parameter
+from rlcore.autograd.storage import Run
+from rlcore.backend import xp_of
+
+BLOCK = 1 << 16  # elements: the five vectors of Adam (1.3 MB) stay in a core's cache, 1.7 times faster than in one go
+CLEAN_EVERY = 64  # steps
+
+
+class Part:
+    """Parameters that lie side by side and have taken the same number of steps at the same rate.
+
+    `data`, `grad`: vectors, which hooks change in place; `params`, and their `names`; `t`: the number of this step,
+    from 1. grad is the parameters' own, but a copy where the parameters are float16 (then in float32) or the loss is
+    scaled (then divided by the scale).
+    """
+
+    __slots__ = (
+        "blocks", "data", "factor", "grad", "has_master", "members", "names", "n_inputs", "params", "rounded", "source",
+        "t",
+    )  # fmt: skip
+    members: Sequence[int]  # the numbers of the parameters
+    params: list[Parameter]
+    names: list[str]
+    factor: float  # of the learning rate
+    t: int
+
+    def __init__(
+        self, run: Run, copy: Any, state: list[Any], scratch: list[Any], in_float32: bool, has_master: bool
+    ) -> None:
+        self.data, self.source = run.data, run.grad
+        self.grad = self.source if copy is None else copy
+        self.has_master, self.n_inputs = has_master, 2 + len(scratch) - in_float32
+        self.blocks: list[list[Any]] = []  # [p, g, *scratch, *state]
+        self.rounded: list[Any] = []  # the float16 parameters behind each block
+        for s in self.slices():
+            p, free = self.data[s], [v[: s.stop - s.start] for v in scratch]
+            vectors = [v[s] for v in state]
+            if in_float32:
+                self.rounded.append(p)
+                p = free.pop()
+                if has_master:
+                    p = vectors.pop()
+            self.blocks.append([p, self.grad[s], *free, *vectors])
+
+    def slices(self) -> Iterator[slice]:
+        """Slices of about equal size that stay in cache: one on a device, where each costs a launch."""
+        size = len(self.data)
+        n = -(-size // BLOCK) if xp_of(self.data) is np else 1
+        length = -(-size // max(n, 1) // 16) * 16  # whole cache lines
+        return (slice(i, min(i + length, size)) for i in range(0, size, max(length, 1)))
+
+    def step_in_float32(self, step: Callable[..., None], numbers: list[Any]) -> None:
+        """Step on float32 values of the float16 parameters: on masters kept between steps, or on fresh ones."""
+        for half, vectors in zip(self.rounded, self.blocks):
+            p = vectors[0]
+            if self.has_master:  # where it no longer rounds to the parameter, someone has written to that
+                p[...] = xp_of(p).where(p.astype(half.dtype) != half, half, p)
+            else:
+                p[...] = half
+            step(*vectors, *numbers)
+            half[...] = p
+
+    def clean(self) -> None:
+        """Subnormal numbers of the state become 0.
+
+        Averages of a gradient that stays 0 (a dead ReLU's) decay to them and no further, and with them a step takes
+        up to 10 times as long.
+        """
+        for vectors in self.blocks:
+            tmp = vectors[2]
+            for v in vectors[self.n_inputs :]:
+                np.absolute(v, out=tmp)
+                v *= tmp >= float(np.finfo(v.dtype).tiny)
