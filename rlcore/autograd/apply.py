@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rlcore.autograd.function import Function, Slot, name_of, next_order, recording
+from rlcore.autograd.hooks import arranged
 from rlcore.autograd.variable import Variable
 
 
@@ -71,7 +72,7 @@ def written_out(cls: type[Function]) -> Any:
     # the text is made of this op's own signature and of nothing else
     exec(compile(text, f"<apply of {cls.__name__}>", "exec"), scope)
     scope["apply"].__doc__ = Function.apply.__doc__
-    return scope["apply"]
+    return arranged(cls, scope["apply"])
 
 
 def _tuple(texts: list[str]) -> str:

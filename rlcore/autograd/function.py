@@ -21,7 +21,7 @@ from rlcore.backend import xp_of
 # ops count down, so that a heap gives the newest first; a leaf has order 0
 next_order = itertools.count(-1, -1).__next__
 _recording: ContextVar[bool] = ContextVar("recording", default=True)  # per thread; a read costs at most 20 ns
-recording = _recording.get
+recording, set_recording = _recording.get, _recording.set
 
 UFUNCS: dict[Any, Any] = {}  # the op that NumPy's ufunc is on a Variable: each module of functions adds its own
 
@@ -90,6 +90,11 @@ class Function:
 
         cls.apply = written_out(cls)  # type: ignore[method-assign]
         return self.apply(*inputs, **named)
+
+    @property
+    def label(self) -> str:
+        """The op's name for people."""
+        return name_of(self)
 
     slot: Any = None  # as a Leaf has it; none waits here
 
