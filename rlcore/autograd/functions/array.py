@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from rlcore.autograd.dual import broadcast_to as _broadcast
-from rlcore.autograd.dual import raw
+from rlcore.autograd.dual import raw, traced
 from rlcore.autograd.dual import sum_to as _sum_to
 from rlcore.autograd.function import Function
+from rlcore.backend import to_cpu
 
 __all__ = [
-    "reshape",
-    "flatten",
-    "expand_dims",
-    "squeeze",
-    "transpose",
+    "broadcast",
     "broadcast_to",
-    "sum_to",
     "cast",
+    "copy",
+    "expand_dims",
+    "flatten",
+    "moveaxis",
+    "reshape",
+    "rollaxis",
+    "squeeze",
+    "sum_to",
+    "swapaxes",
+    "transpose",
 ]
+
+
+def axis_of(name: str, axis: int, x: Any) -> int:
+    """The axis of x counted from the front; ValueError naming the function if x has no such axis."""
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"{name}: axis {axis} is out of range for x of shape {tuple(x.shape)}")
+    return axis % x.ndim
 
 
 class Reshape(Function):
@@ -49,20 +63,19 @@ def expand_dims(x, axis):
     """x with an axis of length 1 put in at `axis`."""
     if not -x.ndim - 1 <= axis <= x.ndim:
         raise ValueError(f"expand_dims: axis {axis} is out of range for x of shape {tuple(x.shape)}")
-    shape = list(x.shape)
-    shape.insert(axis if axis >= 0 else axis + x.ndim + 1, 1)
-    return Reshape(tuple(shape)).apply(x)
+    at = axis if axis >= 0 else axis + x.ndim + 1
+    return Reshape((*x.shape[:at], 1, *x.shape[at:])).apply(x)
 
 
 def squeeze(x, axis=None):
     """x without the axes of length 1, or without those named."""
-    axes = range(x.ndim) if axis is None else [a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,))]
-    for a in () if axis is None else axis if isinstance(axis, tuple) else (axis,):
-        if not -x.ndim <= a < x.ndim:
-            raise ValueError(f"squeeze: axis {a} is out of range for x of shape {tuple(x.shape)}")
+    if axis is None:
+        return Reshape(tuple([n for n in x.shape if n != 1])).apply(x)
+    axes = [axis_of("squeeze", a, x) for a in (axis if isinstance(axis, tuple) else (axis,))]
+    for a in axes:
         if x.shape[a] != 1:
             raise ValueError(f"squeeze: axis {a} of shape {tuple(x.shape)} has length {x.shape[a]}, expected 1")
-    return Reshape(tuple([n for a, n in enumerate(x.shape) if a not in axes or n != 1])).apply(x)
+    return Reshape(tuple([n for a, n in enumerate(x.shape) if a not in axes])).apply(x)
 
 
 class Transpose(Function):
@@ -79,6 +92,37 @@ class Transpose(Function):
 def transpose(x, axes=None):
     """x with its axes permuted, reversed if axes is None."""
     return Transpose(axes).apply(x)
+
+
+def swapaxes(x, axis1, axis2):
+    """x with two axes exchanged."""
+    axes = list(range(x.ndim))
+    a, b = axis_of("swapaxes", axis1, x), axis_of("swapaxes", axis2, x)
+    axes[a], axes[b] = b, a
+    return Transpose(tuple(axes)).apply(x)
+
+
+def moveaxis(x, source, destination):
+    """x with the axes `source` put at `destination` (ints or sequences of ints), the others in their order."""
+    source, destination = (
+        [axis_of("moveaxis", a, x) for a in (axes if isinstance(axes, (tuple, list)) else (axes,))]
+        for axes in (source, destination)
+    )
+    if len(source) != len(destination) or len({*source}) < len(source) or len({*destination}) < len(source):
+        raise ValueError(f"moveaxis: source {source} and destination {destination} must name as many axes, each once")
+    axes = [a for a in range(x.ndim) if a not in source]
+    for d, a in sorted(zip(destination, source)):
+        axes.insert(d, a)
+    return Transpose(tuple(axes)).apply(x)
+
+
+def rollaxis(x, axis, start=0):
+    """x with an axis moved backwards until it lies before the axis `start`."""
+    a = axis_of("rollaxis", axis, x)
+    if not -x.ndim <= start <= x.ndim:
+        raise ValueError(f"rollaxis: start {start} is out of range for x of shape {tuple(x.shape)}")
+    start += x.ndim * (start < 0)
+    return moveaxis(x, a, start - (a < start))
 
 
 class BroadcastTo(Function):
@@ -98,6 +142,19 @@ class BroadcastTo(Function):
 def broadcast_to(x, shape):
     """x repeated to `shape` by NumPy's rules."""
     return BroadcastTo(tuple(shape)).apply(x)
+
+
+def broadcast(*args):
+    """Arrays repeated to one common shape: a tuple, or one Variable for one argument."""
+    if not args:
+        raise ValueError("broadcast: give at least one array")
+    shapes = [tuple(x.shape) for x in args]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError as error:
+        raise ValueError(f"broadcast: the shapes {', '.join(map(str, shapes))} have no common one") from error
+    ys = tuple([BroadcastTo(shape).apply(x) for x in args])
+    return ys if len(ys) > 1 else ys[0]
 
 
 class SumTo(Function):
@@ -136,3 +193,36 @@ def cast(x, typ):
     if np.dtype(typ).kind != "f":
         x = raw(x)
     return Cast(typ).apply(x)
+
+
+class Copy(Function):
+    def __init__(self, to: Callable[[Any], Any]):
+        self.to = to
+
+    def forward(self, x):
+        self.back = mover(x)
+        return self.to(x)
+
+    def backward(self, gy):
+        return Copy(self.back).apply(gy) if traced(gy) else self.back(gy)
+
+
+def mover(like: Any) -> Callable[[Any], Any]:
+    """What takes an array to where `like` lives."""
+    if isinstance(like, np.ndarray):
+        return to_cpu
+    return lambda x: _to_gpu(x, like.device.id)
+
+
+def _to_gpu(x: Any, number: int) -> Any:
+    import cupy
+
+    with cupy.cuda.Device(number):
+        return cupy.asarray(x)
+
+
+def copy(x, dst):
+    """x on another device: the number of a GPU, or -1 for the CPU; its gradient goes back to where x lives."""
+    if not isinstance(dst, (int, np.integer)) or dst < -1:
+        raise ValueError(f"copy: dst must be the number of a GPU, or -1 for the CPU, got {dst!r}")
+    return Copy(to_cpu if dst == -1 else lambda array: _to_gpu(array, int(dst))).apply(x)

@@ -6,14 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd.dual import raw, scatter, shape_of, traced
+from rlcore.autograd.dual import raw, scatter, shape_of, traced, weak
 from rlcore.autograd.dual import sum_to as _sum_to
 from rlcore.autograd.function import Function
 from rlcore.backend import xp_of
 
 __all__ = [
+    "gather",
     "get_item",
+    "permutate",
+    "scatter_add",
     "select_item",
+    "take_along_axis",
     "where",
 ]
 
@@ -60,7 +64,7 @@ class SelectItem(Function):
             raise ValueError(f"expected x (N, A) and t (N,), got {x.shape} and {t.shape}")
         if t.dtype.kind not in "iu":
             raise TypeError(f"t must hold integers, got {t.dtype}")
-        self.shape, self.index = x.shape, (_arange(t), t)
+        self.shape, self.index = x.shape, (arange_beside(t, len(t)), t)
         return x[self.index]
 
     def backward(self, gy, index):
@@ -74,9 +78,9 @@ class SelectItem(Function):
 _ARANGE = np.arange(256)
 
 
-def _arange(t: Any) -> Any:
-    """0 ... len(t) - 1 beside t; short ones on the CPU are slices of one array."""
-    return _ARANGE[: len(t)] if isinstance(t, np.ndarray) and len(t) <= 256 else xp_of(t).arange(len(t))
+def arange_beside(like: Any, n: int) -> Any:
+    """0 ... n - 1 on like's device; short ones on the CPU are slices of one array."""
+    return _ARANGE[:n] if n <= 256 and isinstance(like, np.ndarray) else xp_of(like).arange(n)
 
 
 def select_item(x, t):
@@ -104,4 +108,76 @@ def where(condition, x, y):
     condition = raw(condition)
     if condition.dtype != bool:
         raise TypeError(f"where: condition must be bool, got {condition.dtype}")
-    return Where(condition).apply(x, y)
+    return Where(condition).apply(weak(x), weak(y))
+
+
+def permutate(x, indices, axis=0, inv=False):
+    """x[..., indices, ...] along axis; inv undoes it: element indices[i] of the result is then element i of x."""
+    indices = raw(indices)
+    if not -x.ndim <= axis < x.ndim or indices.shape != (x.shape[axis],) or indices.dtype.kind not in "iu":
+        raise ValueError(
+            "permutate: indices must be integers, as many as x has elements along axis; got indices "
+            f"{tuple(indices.shape)} {indices.dtype}, axis {axis}, x {tuple(x.shape)}"
+        )
+    if inv:
+        order = xp_of(indices).empty_like(indices)
+        order[indices] = arange_beside(indices, len(indices))
+        indices = order
+    return GetItem((slice(None),) * (axis % x.ndim) + (indices,)).apply(x)
+
+
+def scatter_add(a, slices, b):
+    """a with b added at a[slices]; what is indexed twice is added twice."""
+    index = tuple(map(raw, slices)) if isinstance(slices, tuple) else raw(slices)
+    place = raw(a)[index]
+    if shape_of(place) != shape_of(b) or place.dtype != b.dtype:
+        raise ValueError(
+            f"scatter_add: a[slices] is {shape_of(place)} {place.dtype}, b {shape_of(b)} {b.dtype}; give b that shape "
+            "and dtype"
+        )
+    return Scatter(index, a.shape).apply(b) + a
+
+
+class TakeAlongAxis(Function):
+    saves = "mesh"
+
+    def __init__(self, axis: int):
+        self.axis = axis
+
+    def forward(self, x, indices):
+        if indices.dtype.kind not in "iu":
+            raise TypeError(f"indices must be integers, got {indices.dtype}")
+        if indices.ndim != x.ndim or not -x.ndim <= self.axis < x.ndim:
+            raise ValueError(f"x and indices must have the same number of axes, and axis {self.axis}")
+        self.shape, axis = x.shape, self.axis % x.ndim
+        self.mesh = tuple([
+            indices if a == axis else arange_beside(indices, n).reshape(n, *[1] * (x.ndim - a - 1))
+            for a, n in enumerate(x.shape)
+        ])  # fmt: skip
+        # one index along axis, in an array no wider than x: no element is taken twice
+        self.once = indices.shape[axis] == 1 and all(
+            k <= n for a, (k, n) in enumerate(zip(indices.shape, x.shape)) if a != axis
+        )
+        return x[self.mesh]
+
+    def backward(self, gy, mesh):
+        if traced(gy) or not self.once:
+            return scatter(gy, mesh, self.shape), None
+        gx = xp_of(gy).zeros(self.shape, gy.dtype)
+        gx[mesh] = gy
+        return gx, None
+
+
+def take_along_axis(x, indices, axis):
+    """x[..., indices[..., i, ...], ...] for each i along axis, as numpy.take_along_axis: the other axes broadcast.
+
+    With axis None, x and indices are flattened. An index that occurs twice receives both gradients.
+    """
+    if axis is None:
+        x, indices, axis = x.reshape(-1), raw(indices).reshape(-1), 0
+    return TakeAlongAxis(axis).apply(x, indices)
+
+
+def gather(x, axis, index):
+    """`take_along_axis` with PyTorch's order of arguments."""
+    return take_along_axis(x, index, axis)
