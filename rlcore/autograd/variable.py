@@ -11,6 +11,7 @@ import rlcore.autograd.functions.array as _array
 import rlcore.autograd.functions.linalg as _linalg
 import rlcore.autograd.functions.math as _math
 import rlcore.autograd.functions.reduction as _reduction
+import rlcore.autograd.functions.rounding as _rounding
 from rlcore.autograd.dual import weak
 from rlcore.autograd.function import UFUNCS, Leaf, backward, next_order, record
 from rlcore.autograd.functions.indexing import get_item
@@ -58,15 +59,17 @@ class Variable:
     functions directly, do not. `.array` is always an array, 0-d for a scalar.
     """
 
-    __slots__ = ("array", "node")
+    __slots__ = ("_name", "array", "node")
     __array_priority__ = 200.0
     __hash__ = None  # type: ignore[assignment]
 
     array: Any
     node: Any  # an op, a Slot, a Leaf; None for a constant
+    name = property(lambda self: getattr(self, "_name", None), lambda self, name: setattr(self, "_name", name))
 
-    def __init__(self, data: Any, *, grad: Any = None, requires_grad: bool = True):
+    def __init__(self, data: Any, *, name: str | None = None, grad: Any = None, requires_grad: bool = True):
         self.array = _checked(data)
+        self.name = name
         self.node = Leaf(self.array.dtype, self.array.shape) if requires_grad and self.array.dtype.kind == "f" else None
         if grad is not None:
             self.grad = grad
@@ -150,6 +153,19 @@ class Variable:
         elif self.node is not None:
             self.node.grad = None
 
+    def addgrad(self, var: Variable) -> None:
+        """Add the gradient of var, if it has one, to this gradient."""
+        if var.grad is not None:
+            self.grad = var.grad.copy() if self.grad is None else self.grad + var.grad
+
+    def copydata(self, var: Variable) -> None:
+        """Write the elements of var into this array."""
+        if var.shape != self.shape:
+            raise ValueError(f"copydata: expected shape {self.shape}, got {var.shape}")
+        self.array[...] = var.array
+        if isinstance(self.node, Leaf):
+            self.node.written = next_order()  # older graphs may not come back over it
+
     def backward(
         self,
         retain_grad: bool = False,
@@ -205,8 +221,8 @@ class Variable:
     def sum(self, axis: Any = None, keepdims: bool = False) -> Variable:
         return _reduction.Sum(axis, keepdims).apply(self)
 
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Variable:
-        return _reduction.average(self, axis, keepdims=keepdims)
+    def mean(self, axis: Any = None, keepdims: bool = False, *, weights: Any = None) -> Variable:
+        return _reduction.average(self, axis, weights, keepdims)
 
     def astype(self, dtype: Any) -> Variable:
         return _array.cast(self, dtype)
@@ -237,6 +253,9 @@ class Variable:
     def __rtruediv__(self, other: Any) -> Variable:
         return _math.Div().apply(weak(other), self)
 
+    def __rfloordiv__(self, other: Any) -> Variable:
+        return _rounding.floor_divide(other, self)
+
     def __pow__(self, other: Any) -> Variable:
         return _math.Pow().apply(self, weak(other))
 
@@ -250,6 +269,8 @@ class Variable:
         return _linalg.Matmul().apply(other, self)
 
     dot = __matmul__
+    __floordiv__ = _rounding.floor_divide
+    __pos__ = _math.identity
 
     def __neg__(self) -> Variable:
         return _math.Neg().apply(self)

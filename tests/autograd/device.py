@@ -5,7 +5,7 @@ No conversion to NumPy behind one's back, no NumPy array, not even 0-d, in an op
 
 from __future__ import annotations
 
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -79,12 +79,13 @@ def _method(name: str) -> Any:
 
 for _name in ("sum", "mean", "max", "min", "reshape", "transpose", "ravel", "dot", "astype", "clip", "copy", "argmax"):
     setattr(Array, _name, _method(_name))
-Array.argmin = _method("argmin")
+for _name in ("argmin", "cumsum", "cumprod", "prod"):
+    setattr(Array, _name, _method(_name))
 
 
-def _function(name: str) -> Any:
+def _function(name: str, module: Any = np) -> Any:
     def function(*args: Any, **named: Any) -> Any:
-        return outside(getattr(np, name)(*inside(args), **{k: inside(v) for k, v in named.items()}))
+        return outside(getattr(module, name)(*inside(args), **{k: inside(v) for k, v in named.items()}))
 
     return function
 
@@ -105,8 +106,11 @@ def module() -> ModuleType:
         "broadcast_to",
         "dot",
         "repeat",
+        "eye",
+        "tril",
     ):
         setattr(cupy, name, _function(name))
+    cupy.linalg = SimpleNamespace(**{name: _function(name, np.linalg) for name in ("inv", "det", "cholesky")})
     cupy.asarray = cupy.array = lambda a, dtype=None: Array(np.array(getattr(a, "hidden", a), dtype))
     cupy.asnumpy = Array.get
     cupy.add = np.add

@@ -4,31 +4,67 @@ from rlcore.autograd.functions import (
     activation,
     array,
     connection,
+    contraction,
+    cross_entropy,
+    cumulative,
+    evaluation,
+    image,
     indexing,
     joining,
     linalg,
     loss,
     math,
+    noise,
+    normalization,
+    rearranging,
     reduction,
+    reinforcement,
+    rounding,
+    special,
+    trigonometry,
 )
 from rlcore.autograd.functions.activation import *
 from rlcore.autograd.functions.array import *
 from rlcore.autograd.functions.connection import *
+from rlcore.autograd.functions.contraction import *
+from rlcore.autograd.functions.cross_entropy import *
+from rlcore.autograd.functions.cumulative import *
+from rlcore.autograd.functions.evaluation import *
+from rlcore.autograd.functions.image import *
 from rlcore.autograd.functions.indexing import *
 from rlcore.autograd.functions.joining import *
 from rlcore.autograd.functions.linalg import *
 from rlcore.autograd.functions.loss import *
 from rlcore.autograd.functions.math import *
+from rlcore.autograd.functions.noise import *
+from rlcore.autograd.functions.normalization import *
+from rlcore.autograd.functions.rearranging import *
 from rlcore.autograd.functions.reduction import *
+from rlcore.autograd.functions.reinforcement import *
+from rlcore.autograd.functions.rounding import *
+from rlcore.autograd.functions.special import *
+from rlcore.autograd.functions.trigonometry import *
 
 __all__ = [
     *activation.__all__,
     *array.__all__,
     *connection.__all__,
+    *contraction.__all__,
+    *cross_entropy.__all__,
+    *cumulative.__all__,
+    *evaluation.__all__,
+    *image.__all__,
     *indexing.__all__,
     *joining.__all__,
     *linalg.__all__,
     *loss.__all__,
     *math.__all__,
+    *noise.__all__,
+    *normalization.__all__,
+    *rearranging.__all__,
     *reduction.__all__,
+    *reinforcement.__all__,
+    *rounding.__all__,
+    *special.__all__,
+    *trigonometry.__all__,
 ]

@@ -1,4 +1,4 @@
-"""Products and decompositions of matrices."""
+"""Products, inverses and decompositions of matrices."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd.dual import sum_to
+from rlcore.autograd.dual import raw, sum_to, traced
 from rlcore.autograd.function import UFUNCS, Function
-from rlcore.autograd.functions.array import transpose
+from rlcore.autograd.functions.array import reshape
+from rlcore.backend import xp_of
 
-__all__ = [
-    "matmul",
-]
+__all__ = ["batch_det", "batch_inv", "batch_matmul", "cholesky", "det", "inv", "matmul"]
 
 
 class Matmul(Function):
@@ -35,16 +34,104 @@ class Matmul(Function):
 
 
 def _swapped(x: Any) -> Any:
-    return x.transpose(*range(x.ndim - 2), x.ndim - 1, x.ndim - 2)
+    """x with its last two axes exchanged."""
+    return x.T if x.ndim == 2 else x.transpose(*range(x.ndim - 2), x.ndim - 1, x.ndim - 2)
 
 
 def matmul(a, b, transa=False, transb=False):
     """Matrix product by NumPy's rules for stacks; transa, transb swap an operand's last two axes first."""
+    a = _swapped(a) if transa and a.ndim > 1 else a
+    return Matmul().apply(a, _swapped(b) if transb and b.ndim > 1 else b)
 
-    def swapped(x: Any) -> Any:
-        return transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2)) if x.ndim > 1 else x
 
-    return Matmul().apply(swapped(a) if transa else a, swapped(b) if transb else b)
+def batch_matmul(a, b, transa=False, transb=False):
+    """Matrix product of a[i] and b[i]: (N, m, k) and (N, k, n) give (N, m, n); (N, k) stands for (N, k, 1)."""
+    if not (a.ndim in (2, 3) and b.ndim in (2, 3)):
+        raise ValueError(f"batch_matmul: expected a and b of two or three axes, got shapes {a.shape} and {b.shape}")
+    a, b = (reshape(x, (*x.shape, 1)) if x.ndim == 2 else x for x in (a, b))
+    return matmul(a, b, transa, transb)
+
+
+def _solver(name: str, x: Any) -> Any:
+    """numpy.linalg's or cupy.linalg's function, in single precision for halves."""
+    y = getattr(xp_of(x).linalg, name)(x.astype(np.float32) if x.dtype == np.float16 else x)
+    return y.astype(x.dtype) if x.dtype == np.float16 else y
+
+
+class Inv(Function):
+    saves = "y"
+
+    def forward(self, a):
+        return _solver("inv", a)
+
+    def backward(self, gy, y):
+        return -(_swapped(y) @ gy @ _swapped(y))
+
+
+def _square(name: str, a: Any, ndim: int) -> Any:
+    if a.ndim != ndim or a.shape[-1] != a.shape[-2]:
+        what = "a square matrix" if ndim == 2 else "a stack (N, n, n) of square matrices"
+        raise ValueError(f"{name}: expected {what}, got shape {a.shape}")
+    return a
+
+
+def inv(a):
+    """Inverse of a square matrix; ValueError if it is singular."""
+    return Inv().apply(_square("inv", a, 2))
+
+
+def batch_inv(a):
+    """Inverse of each a[i]: a (N, n, n); ValueError if one is singular."""
+    return Inv().apply(_square("batch_inv", a, 3))
+
+
+class Det(Function):
+    saves = "a y"
+
+    def forward(self, a):
+        return _solver("det", a)
+
+    def backward(self, gy, a, y):
+        try:
+            inverse = Inv().apply(a) if traced(a) else _solver("inv", a)
+        except ValueError:
+            raise ValueError(f"det: the gradient needs inverses, and a matrix in a {a.shape} is singular") from None
+        return (gy * y)[..., None, None] * _swapped(inverse)
+
+
+def det(a):
+    """Determinant of a square matrix; a singular one has no gradient here: backward() raises ValueError."""
+    return Det().apply(_square("det", a, 2))
+
+
+def batch_det(a):
+    """Determinant of each a[i]: a (N, n, n) gives (N,); backward() raises ValueError if one is singular."""
+    return Det().apply(_square("batch_det", a, 3))
+
+
+class Cholesky(Function):
+    saves = "y"
+
+    def forward(self, a):
+        return _solver("cholesky", a)
+
+    def backward(self, gy, y):
+        """Iain Murray, Differentiation of the Cholesky decomposition (2016), eq. 10."""
+        xp, n = xp_of(raw(y)), y.shape[-1]
+        lower = xp.tril(xp.ones((n, n), y.dtype)) * (1 - 0.5 * xp.eye(n, dtype=y.dtype))
+        inverse = Inv().apply(y) if traced(y) else _solver("inv", y)
+        g = _swapped(inverse) @ (lower * (_swapped(y) @ gy)) @ inverse
+        return 0.5 * (g + _swapped(g))
+
+
+def cholesky(a):
+    """Lower triangular L with L L^T = a, for a positive definite (..., n, n), of which only the lower half is read.
+
+    The gradient is symmetric. ValueError if a matrix is not positive definite.
+    """
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        raise ValueError(f"cholesky: expected square matrices, got shape {a.shape}")
+    return Cholesky().apply(a)
 
 
 UFUNCS[np.matmul] = Matmul

@@ -1,7 +1,8 @@
-"""Arithmetic and elementwise functions."""
+"""Arithmetic, powers and logarithms, elementwise."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,21 @@ from rlcore.autograd.function import UFUNCS, Function
 
 __all__ = [
     "absolute",
+    "add",
+    "bias",
     "clip",
     "exp",
+    "expm1",
     "identity",
+    "linear_interpolate",
     "log",
+    "log10",
+    "log1p",
+    "log2",
     "maximum",
     "minimum",
+    "rsqrt",
+    "scale",
     "sqrt",
     "square",
 ]
@@ -30,9 +40,9 @@ class Identity(Function):
         return gy
 
 
-def identity(x):
-    """x under another name: a fresh vertex."""
-    return Identity().apply(x)
+def identity(*inputs):
+    """The input under another name, a fresh vertex; a tuple for several."""
+    return Identity().apply(inputs[0]) if len(inputs) == 1 else tuple([Identity().apply(x) for x in inputs])
 
 
 class Add(Function):
@@ -43,6 +53,16 @@ class Add(Function):
     def backward(self, gy):
         e0, e1 = self.edges
         return e0 and sum_to(gy, self.s0), e1 and sum_to(gy, self.s1)
+
+
+def add(*xs):
+    """Sum of one or more arrays and numbers, elementwise."""
+    if len(xs) < 2:
+        return identity(*xs)
+    y = weak(xs[0])
+    for x in xs[1:]:
+        y = Add().apply(y, weak(x))
+    return y
 
 
 class Sub(Function):
@@ -86,7 +106,7 @@ class Pow(Function):
 
     def backward(self, gy, x0, x1):
         e0, e1 = self.edges
-        less = x1 - 1 + 2 * (raw(x1) == 0)  # x ** 0 has the derivative 0, at 0 too
+        less = x1 - (raw(x1) != 0)  # x ** 0 has the derivative 0, at 0 too
         return e0 and sum_to(gy * x1 * x0**less, x0.shape), e1 and sum_to(gy * x0**x1 * _log(x0), x1.shape)
 
 
@@ -147,6 +167,21 @@ def sqrt(x):
     return Sqrt().apply(x)
 
 
+class Rsqrt(Function):
+    saves = "x y"
+
+    def forward(self, x):
+        return 1 / np.sqrt(x)
+
+    def backward(self, gy, x, y):
+        return gy * (-0.5 * y / x)
+
+
+def rsqrt(x):
+    """1 / sqrt(x), elementwise."""
+    return Rsqrt().apply(x)
+
+
 class Exp(Function):
     saves = "y"
 
@@ -160,6 +195,21 @@ class Exp(Function):
 def exp(x):
     """Exponential, elementwise."""
     return Exp().apply(x)
+
+
+class Expm1(Function):
+    saves = "y"
+
+    def forward(self, x):
+        return np.expm1(x)
+
+    def backward(self, gy, y):
+        return gy * (y + 1)
+
+
+def expm1(x):
+    """exp(x) - 1, elementwise, exact for small x."""
+    return Expm1().apply(x)
 
 
 class Log(Function):
@@ -177,17 +227,63 @@ def log(x):
     return Log().apply(x)
 
 
+class Log1p(Function):
+    saves = "x"
+
+    def forward(self, x):
+        return np.log1p(x)
+
+    def backward(self, gy, x):
+        return gy / (x + 1)
+
+
+def log1p(x):
+    """log(1 + x), elementwise, exact for small x."""
+    return Log1p().apply(x)
+
+
+class Log2(Function):
+    saves = "x"
+
+    def forward(self, x):
+        return np.log2(x)
+
+    def backward(self, gy, x):
+        return gy * (1 / math.log(2)) / x
+
+
+def log2(x):
+    """Logarithm to base 2, elementwise."""
+    return Log2().apply(x)
+
+
+class Log10(Function):
+    saves = "x"
+
+    def forward(self, x):
+        return np.log10(x)
+
+    def backward(self, gy, x):
+        return gy * (1 / math.log(10)) / x
+
+
+def log10(x):
+    """Logarithm to base 10, elementwise."""
+    return Log10().apply(x)
+
+
 class Maximum(Function):
-    saves = "first"
+    saves = "x0 x1"
 
     def forward(self, x0, x1):
-        self.s0, self.s1 = shape_of(x0), shape_of(x1)
-        self.first = x0 >= x1  # a tie gives all of the gradient to x0, as in Chainer
         return np.maximum(x0, x1)
 
-    def backward(self, gy, first):
+    def backward(self, gy, x0, x1):
+        return self.parted(gy, x0, x1, raw(x0) >= raw(x1))  # a tie gives all of the gradient to x0, as in Chainer
+
+    def parted(self, gy, x0, x1, first):
         e0, e1 = self.edges
-        return e0 and sum_to(gy * first, self.s0), e1 and sum_to(gy * ~first, self.s1)
+        return e0 and sum_to(gy * first, x0.shape), e1 and sum_to(gy * ~first, x1.shape)
 
 
 def maximum(x1, x2):
@@ -197,9 +293,10 @@ def maximum(x1, x2):
 
 class Minimum(Maximum):
     def forward(self, x0, x1):
-        self.s0, self.s1 = shape_of(x0), shape_of(x1)
-        self.first = x0 <= x1
         return np.minimum(x0, x1)
+
+    def backward(self, gy, x0, x1):
+        return self.parted(gy, x0, x1, raw(x0) <= raw(x1))
 
 
 def minimum(x1, x2):
@@ -208,26 +305,59 @@ def minimum(x1, x2):
 
 
 class Clip(Function):
-    saves = "inside"
+    saves = "x y"
 
     def __init__(self, x_min: Any, x_max: Any):
         self.x_min, self.x_max = x_min, x_max
 
     def forward(self, x):
-        self.inside = (x >= self.x_min) & (x <= self.x_max)
         return x.clip(self.x_min, self.x_max)
 
-    def backward(self, gy, inside):
-        return gy * inside
+    def backward(self, gy, x, y):
+        return gy * (raw(x) == raw(y))
 
 
 def clip(x, x_min, x_max):
-    """x limited to [x_min, x_max]; the gradient passes on both closed bounds."""
+    """x limited to [x_min, x_max], None for no bound; the gradient passes on both closed bounds.
+
+    ValueError if both are None, or numbers in the wrong order.
+    """
+    if x_min is None or x_max is None:
+        if x_min is x_max:
+            raise ValueError("clip: x_min and x_max are both None; give one of them")
+    elif shape_of(x_min) == shape_of(x_max) == () and x_min > x_max:
+        raise ValueError(f"clip: x_min {x_min} is above x_max {x_max}")
     return Clip(weak(x_min), weak(x_max)).apply(x)
+
+
+def linear_interpolate(p, x, y):
+    """p x + (1 - p) y, elementwise."""
+    p, x, y = weak(p), weak(x), weak(y)
+    return Add().apply(Mul().apply(p, x), Mul().apply(Sub().apply(1, p), y))
+
+
+def bias(x, y, axis=1):
+    """x + y, where the axes of y are those of x from `axis` on."""
+    return Add().apply(x, _from_axis("bias", x, y, axis))
+
+
+def scale(x, y, axis=1):
+    """x * y, where the axes of y are those of x from `axis` on."""
+    return Mul().apply(x, _from_axis("scale", x, y, axis))
+
+
+def _from_axis(name: str, x: Any, y: Any, axis: int) -> Any:
+    """y with axes of length 1 behind it, so that its own begin at x's `axis`."""
+    behind = x.ndim - axis - y.ndim
+    fits = axis >= 0 and behind >= 0 and all(m in (1, n) for m, n in zip(y.shape, x.shape[axis:]))
+    if y.ndim and not fits:
+        raise ValueError(f"{name}: y of shape {y.shape} does not fit x of shape {x.shape} from axis {axis} on")
+    return y.reshape(y.shape + (1,) * behind) if y.ndim and behind else y
 
 
 UFUNCS.update({
     np.add: Add, np.subtract: Sub, np.multiply: Mul, np.true_divide: Div, np.power: Pow, np.negative: Neg,
-    np.absolute: Absolute, np.square: Square, np.sqrt: Sqrt, np.exp: Exp, np.log: Log, np.maximum: Maximum,
+    np.absolute: Absolute, np.square: Square, np.sqrt: Sqrt, np.exp: Exp, np.expm1: Expm1,
+    np.log: Log, np.log1p: Log1p, np.log2: Log2, np.log10: Log10, np.maximum: Maximum,
     np.minimum: Minimum,
 })  # fmt: skip

@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd.dual import broadcast_to, raw, shape_of
+from rlcore.autograd.dual import broadcast_to, raw
 from rlcore.autograd.function import Function
-from rlcore.backend import xp_of
+from rlcore.autograd.functions.math import square
 
 __all__ = [
     "argmax",
     "argmin",
     "average",
+    "batch_l2_norm_squared",
+    "logsumexp",
     "max",
     "mean",
     "min",
@@ -21,22 +23,14 @@ __all__ = [
 ]
 
 
-def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
-    if axis is None:
-        return tuple(range(ndim))
-    axes = axis if isinstance(axis, tuple) else (axis,)
-    return tuple([a % ndim for a in axes])
-
-
-def _kept(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
+def kept(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
     """The shape of a reduction over axis with keepdims."""
-    axes = _axes(axis, len(shape))
-    return tuple([1 if i in axes else n for i, n in enumerate(shape)])
-
-
-def _dropped(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
-    axes = _axes(axis, len(shape))
-    return tuple([n for i, n in enumerate(shape) if i not in axes])
+    if axis is None:
+        return (1,) * len(shape)
+    out = list(shape)
+    for a in axis if isinstance(axis, tuple) else (axis,):
+        out[a] = 1
+    return tuple(out)
 
 
 class Sum(Function):
@@ -49,7 +43,7 @@ class Sum(Function):
 
     def backward(self, gy):
         if self.axis is not None and not self.keepdims:
-            gy = gy.reshape(_kept(self.shape, self.axis))
+            gy = gy.reshape(kept(self.shape, self.axis))
         return broadcast_to(gy, self.shape)
 
 
@@ -58,32 +52,31 @@ def sum(x, axis=None, keepdims=False):
     return Sum(axis, keepdims).apply(x)
 
 
-class Average(Function):
+class Average(Sum):
     """The plain mean: the weighted one is put together from other ops."""
-
-    def __init__(self, axis: Any, keepdims: bool):
-        self.axis, self.keepdims = axis, keepdims
 
     def forward(self, x):
         self.shape = x.shape
-        y = x.mean(axis=self.axis, keepdims=self.keepdims)
-        self.n = x.size // (y.size or 1)
+        if x.size and x.dtype.itemsize > 2:
+            y = x.sum(axis=self.axis, keepdims=self.keepdims)
+            self.n = x.size // y.size
+            return y / self.n
+        y = x.mean(axis=self.axis, keepdims=self.keepdims)  # adds halves up as singles; twice the time of sum()
+        self.n = x.size // (y.size or 1) or 1
         return y
 
     def backward(self, gy):
-        if self.axis is not None and not self.keepdims:
-            gy = gy.reshape(_kept(self.shape, self.axis))
-        return broadcast_to(gy * (1 / (self.n or 1)), self.shape)
+        return super().backward(gy * (1 / self.n))
 
 
 def average(x, axis=None, weights=None, keepdims=False):
     """Mean over axis, weighted if weights (of x's shape, or of one axis) are given."""
     if weights is None:
         return Average(axis, keepdims).apply(x)
-    if shape_of(weights) != shape_of(x):
-        if not isinstance(axis, int) or len(weights.shape) != 1 or weights.shape[0] != x.shape[axis]:
+    if weights.shape != x.shape:
+        if not isinstance(axis, int) or not -x.ndim <= axis < x.ndim or weights.shape != x.shape[axis:][:1]:
             raise ValueError(
-                f"average: weights {shape_of(weights)} must have the shape of x {shape_of(x)} or of its axis {axis}"
+                f"average: weights {weights.shape} must have the shape of x {x.shape} or of its axis {axis}"
             )
         shape = [1] * x.ndim
         shape[axis] = -1
@@ -98,19 +91,17 @@ mean = average
 
 
 class Max(Function):
-    saves = "top"
-    reduce = "max"
+    saves = "x y"
 
     def __init__(self, axis: Any, keepdims: bool):
         self.axis, self.keepdims = axis, keepdims
 
     def forward(self, x):
-        y = getattr(x, self.reduce)(axis=self.axis, keepdims=True)
-        self.shape, self.top = x.shape, x == y  # every tied element gets the whole gradient, as in Chainer
-        return y if self.keepdims else y.reshape(_dropped(x.shape, self.axis))
+        return x.max(axis=self.axis, keepdims=self.keepdims)
 
-    def backward(self, gy, top):
-        return broadcast_to(gy.reshape(_kept(self.shape, self.axis)), self.shape) * top
+    def backward(self, gy, x, y):
+        shape = kept(x.shape, self.axis)
+        return gy.reshape(shape) * (raw(x) == raw(y).reshape(shape))  # each tied element gets all, as in Chainer
 
 
 def max(x, axis=None, keepdims=False):
@@ -119,7 +110,8 @@ def max(x, axis=None, keepdims=False):
 
 
 class Min(Max):
-    reduce = "min"
+    def forward(self, x):
+        return x.min(axis=self.axis, keepdims=self.keepdims)
 
 
 def min(x, axis=None, keepdims=False):
@@ -127,19 +119,67 @@ def min(x, axis=None, keepdims=False):
     return Min(axis, keepdims).apply(x)
 
 
+class Logsumexp(Function):
+    saves = "x y"
+
+    def __init__(self, axis: Any, keepdims: bool):
+        self.axis, self.keepdims = axis, keepdims
+
+    def forward(self, x):
+        top = x.max(axis=self.axis, keepdims=True)
+        total = np.exp(x - _finite(top)).sum(axis=self.axis, keepdims=True)
+        y = np.log(np.maximum(total, 1)) + top  # the sum is at least 1, save 0 where all are -inf
+        return y if self.keepdims else y.reshape(self.dropped(x.shape))
+
+    def dropped(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if self.axis is None:
+            return ()
+        axes = [a % len(shape) for a in (self.axis if isinstance(self.axis, tuple) else (self.axis,))]
+        return tuple([n for a, n in enumerate(shape) if a not in axes])
+
+    def backward(self, gy, x, y):
+        shape = kept(x.shape, self.axis)
+        return gy.reshape(shape) * np.exp(x - _finite(y.reshape(shape)))
+
+
+_LOWEST = {np.dtype(t): float(np.finfo(t).min) for t in (np.float16, np.float32, np.float64)}
+
+
+def _finite(x: Any) -> Any:
+    """x with the lowest number for -inf, from which -inf can be subtracted."""
+    return np.maximum(x, _LOWEST[x.dtype])
+
+
+def logsumexp(x, axis=None, *, keepdims=False):
+    """log(sum(exp(x))) over axis (an int, a tuple, or None for all), stable; -inf without a gradient where all are."""
+    return Logsumexp(axis, keepdims).apply(x)
+
+
+def batch_l2_norm_squared(x):
+    """Sum of squares of each x[i]: x (N, ...) gives (N,)."""
+    if x.ndim < 2:
+        raise ValueError(f"batch_l2_norm_squared: expected x of two axes or more, got shape {tuple(x.shape)}")
+    return sum(square(x), tuple(range(1, x.ndim)))
+
+
+class Argmax(Function):
+    def __init__(self, axis: int | None):
+        self.axis = axis
+
+    def forward(self, x):
+        return x.argmax(axis=self.axis).astype(np.int32)
+
+
 def argmax(x, axis=None):
-    """Index of the largest element over axis, without a gradient."""
-    array = raw(x)
-    return _constant(xp_of(array).asarray(array.argmax(axis=axis)).astype(np.int32))
+    """Index (int32) of the largest element over axis, the first of several, without a gradient."""
+    return Argmax(axis).apply(raw(x))
+
+
+class Argmin(Argmax):
+    def forward(self, x):
+        return x.argmin(axis=self.axis).astype(np.int32)
 
 
 def argmin(x, axis=None):
-    """Index of the smallest element over axis, without a gradient."""
-    array = raw(x)
-    return _constant(xp_of(array).asarray(array.argmin(axis=axis)).astype(np.int32))
-
-
-def _constant(array: Any) -> Any:
-    from rlcore.autograd.variable import handle
-
-    return handle(array, None)
+    """Index (int32) of the smallest element over axis, the first of several, without a gradient."""
+    return Argmin(axis).apply(raw(x))

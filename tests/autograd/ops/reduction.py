@@ -48,4 +48,24 @@ OPS = [
     ),
     Op("F.min", F.min, lambda x: np.sort(x.ravel())[0], [A34], empty=False, scalar=True, ties=True),
     Op("F.min axis", lambda x: F.min(x, -1), lambda x: np.sort(x, 1)[:, 0], [A34], ties=True),
+    Op("F.logsumexp", F.logsumexp, lambda x: np.log(np.exp(x).sum()), [A34], empty=False, scalar=True),
+    Op("F.logsumexp axis", lambda x: F.logsumexp(x, 1), lambda x: np.logaddexp.reduce(x, 1), [A34]),
+    Op(
+        "F.logsumexp axes",
+        lambda x: F.logsumexp(x, (0, -1)),
+        lambda x: np.log(np.einsum("ijk->j", np.exp(x))),
+        [(2, 3, 4)],
+    ),
+    Op(
+        "F.logsumexp keepdims",
+        lambda x: F.logsumexp(x, -1, keepdims=True),
+        lambda x: np.logaddexp.reduce(x, 1, keepdims=True),
+        [A34],
+    ),
+    Op(
+        "F.batch_l2_norm_squared",
+        F.batch_l2_norm_squared,
+        lambda x: np.einsum("ijk,ijk->i", x, x),
+        [(3, 2, 4)],
+    ),
 ]
