@@ -79,7 +79,7 @@ def _method(name: str) -> Any:
 
 for _name in ("sum", "mean", "max", "min", "reshape", "transpose", "ravel", "dot", "astype", "clip", "copy", "argmax"):
     setattr(Array, _name, _method(_name))
-for _name in ("argmin", "cumsum", "cumprod", "prod"):
+for _name in ("argmin", "cumsum", "cumprod", "prod", "any", "all"):
     setattr(Array, _name, _method(_name))
 
 
@@ -100,6 +100,7 @@ def module() -> ModuleType:
         "ones",
         "ones_like",
         "arange",
+        "shares_memory",
         "concatenate",
         "where",
         "split",
