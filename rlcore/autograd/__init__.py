@@ -5,6 +5,7 @@ from rlcore.autograd import (
     function_hooks,
     functions,
     initializers,
+    link_hooks,
     links,
     optimizer_hooks,
     optimizers,
@@ -23,6 +24,6 @@ from rlcore.autograd.variable import Variable, as_array, as_variable
 __all__ = [
     "Chain", "ChainList", "Function", "FunctionHook", "Link", "Parameter", "Sequential", "Variable", "as_array",
     "as_variable", "computational_graph", "config", "debug_mode", "force_backprop_mode", "function_hooks", "functions",
-    "global_config", "grad", "initializers", "is_debug", "links", "no_backprop_mode", "optimizer_hooks", "optimizers",
+    "global_config", "grad", "initializers", "is_debug", "link_hooks", "links", "no_backprop_mode", "optimizer_hooks", "optimizers",
     "serializers", "using_config",
 ]  # fmt: skip

@@ -12,23 +12,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import numpy as np
-
 import rlcore.autograd.parameter as _parameter
-from rlcore.autograd import serializers, storage
+from rlcore.autograd import link_hooks, serializers, storage
+from rlcore.autograd.devices import mover
 from rlcore.autograd.function import next_order
-from rlcore.autograd.parameter import Parameter, changed
-from rlcore.backend import xp_of
+from rlcore.autograd.members import Members
+from rlcore.autograd.parameter import Parameter
 
 L = TypeVar("L", bound="Link")
 CACHES = ("_leaf_cache", "_pair_cache")  # attributes that are found again, not copied
 
 
-class Link:
+class Link(Members):
     """A part of a model. Subclasses assign parameters and links in `__init__` and define `forward`."""
 
-    def __init__(self) -> None:
-        """Kept for Chainer's form: nothing needs to be set up."""
+    def __init__(self, **params: Any) -> None:
+        """Parameters may be given as name=shape; nothing else needs to be set up."""
+        for name, shape in params.items():
+            self.add_param(name, shape)
 
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
@@ -46,98 +47,6 @@ class Link:
         """Accepted as in Chainer; does nothing."""
         yield
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        persistent = self.__dict__.get("_persistent")
-        if persistent is not None and name in persistent:
-            self._set_persistent(name, value)
-            return
-        object.__setattr__(self, name, value)
-        if isinstance(value, (Link, Parameter)):
-            changed()
-
-    def __delattr__(self, name: str) -> None:
-        object.__delattr__(self, name)
-        changed()
-
-    def __getattr__(self, name: str) -> Any:
-        persistent = self.__dict__.get("_persistent")
-        if persistent is not None and name in persistent:
-            return persistent[name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-
-    # persistent values: saved, copied and sent with the parameters, and changed by no optimizer
-    def add_persistent(self, name: str, value: Any) -> None:
-        """Register an array or a number that belongs to the model's state, read as an attribute."""
-        self.__dict__.pop(name, None)
-        self.__dict__.setdefault("_persistent", {})[name] = value
-        changed()
-
-    def _set_persistent(self, name: str, value: Any) -> None:
-        if "_viewed_link" in self.__dict__:
-            return  # a view never updates statistics
-        old = self._persistent[name]
-        if hasattr(old, "shape") and hasattr(value, "shape"):
-            old[...] = xp_of(old).asarray(value)
-        else:
-            self._persistent[name] = value
-
-    # what it holds
-    def _items(self) -> Iterator[tuple[str, Any]]:
-        for name, value in list(self.__dict__.items()):
-            if isinstance(value, (Link, Parameter)):
-                yield name, value
-
-    def children(self) -> Iterator[Link]:
-        """The links that are attributes of this one."""
-        return (value for _, value in self._items() if isinstance(value, Link))
-
-    def namedlinks(self, skipself: bool = False, _seen: Any = None) -> Iterator[tuple[str, Link]]:
-        """(path, link) for this link and all below it, depth first, each once."""
-        seen = set() if _seen is None else _seen
-        if id(self) in seen:
-            return
-        seen.add(id(self))
-        if not skipself:
-            yield "/", self
-        for name, value in self._items():
-            if isinstance(value, Link):
-                for path, link in value.namedlinks(_seen=seen):
-                    yield f"/{name}" if path == "/" else f"/{name}{path}", link
-
-    def links(self, skipself: bool = False) -> Iterator[Link]:
-        return (link for _, link in self.namedlinks(skipself))
-
-    def namedparams(self, include_uninit: bool = True, _seen: Any = None) -> Iterator[tuple[str, Parameter]]:
-        """(path, parameter), depth first in order of assignment, each parameter once, under its first path."""
-        seen = set() if _seen is None else _seen
-        for name, value in self._items():
-            if id(value) in seen:
-                continue
-            seen.add(id(value))
-            if isinstance(value, Link):
-                for path, parameter in value.namedparams(include_uninit, seen):
-                    yield f"/{name}{path}", parameter
-            elif isinstance(value, Parameter) and (include_uninit or value.is_initialized):
-                yield f"/{name}", value
-
-    def params(self, include_uninit: bool = True) -> Iterator[Parameter]:
-        return (parameter for _, parameter in self.namedparams(include_uninit))
-
-    def namedpersistents(self) -> Iterator[tuple[str, Link, str]]:
-        """(path, link, name) of every persistent value."""
-        for path, link in self.namedlinks():
-            for name in link.__dict__.get("_persistent", ()):
-                yield f"{path if path != '/' else ''}/{name}", link, name
-
-    def count_params(self) -> int:
-        """The number of elements of all parameters whose shape is known."""
-        return sum(p.size for p in self.params(include_uninit=False))
-
-    @property
-    def xp(self) -> Any:
-        """numpy or cupy, by the first parameter."""
-        return next((p.xp for p in self.params(include_uninit=False)), np)
-
     # gradients
     def _leaves(self) -> list[Any]:
         """The vertices of all parameters, found again only when a structure has changed."""
@@ -151,6 +60,29 @@ class Link:
         """Set every gradient to None."""
         for leaf in self._leaves():
             leaf.grad = leaf.grad_var = None
+
+    def addgrads(self, link: Link) -> None:
+        """Add another link's gradients to this one's; parameters without one are left alone."""
+        storage.match(self, link)
+        now = next_order()
+        for p, q in zip(self.params(), link.params(), strict=True):
+            if q.grad is not None:
+                p.node.add(q.grad, now)
+
+    @property
+    def update_enabled(self) -> bool:
+        """Whether optimizers change any of the parameters."""
+        return any(p.update_enabled for p in self.params())
+
+    def enable_update(self) -> None:
+        """Let optimizers change all parameters."""
+        for p in list(self.params()):
+            p.update_enabled = True
+
+    def disable_update(self) -> None:
+        """Let optimizers leave all parameters alone; gradients are still computed."""
+        for p in list(self.params()):
+            p.update_enabled = False
 
     # flat storage
     def flatten(self: L, flat: Any = None, grad: Any = None) -> L:
@@ -229,10 +161,20 @@ class Link:
                 twin.__dict__[name] = _copy.deepcopy(value, memo)
         return twin
 
-    def copyparams(self, link: Link) -> None:
+    def repeat(self, n_repeat: int, mode: str = "init") -> Any:
+        """A Sequential of n copies of this link; mode as in `copy`."""
+        from rlcore.autograd.chain import Sequential
+
+        return Sequential(*[self.copy(mode) for _ in range(n_repeat)])
+
+    def copyparams(self, link: Link, copy_persistent: bool = True) -> None:
         """Take the values of another link of the same structure, persistent ones and sizes included."""
         storage.match(self, link, settle=True)
-        self.soft_copyparams(link, 1)
+        if copy_persistent:
+            self.soft_copyparams(link, 1)
+            return
+        for p, q in zip(self.params(include_uninit=False), link.params(include_uninit=False), strict=True):
+            p.array = q.array
 
     def soft_copyparams(self, link: Link, tau: float) -> None:
         """Move every parameter and persistent array by tau towards another link's: p += tau * (q - p)."""
@@ -261,6 +203,35 @@ class Link:
         now = next_order()
         for leaf in self._leaves():
             leaf.written = now
+
+    # devices
+    def to_device(self: L, device: Any) -> L:
+        """Move all arrays, gradients included, to "@numpy", "@cupy" or "@cupy:1"; flat storage stays flat.
+
+        Sizes settled later are drawn on the host and moved. A Variable kept as an attribute loses its graph.
+        """
+        storage.move(self, mover(device))
+        return self
+
+    def to_cpu(self: L) -> L:
+        return self.to_device("@numpy")
+
+    def to_gpu(self: L, device: int | None = None) -> L:
+        return self.to_device("@cupy" if device is None else f"@cupy:{device}")
+
+    # hooks
+    def add_hook(self: L, hook: Any, name: str | None = None) -> L:
+        """Call a LinkHook around this link's forward; without one a call costs nothing more."""
+        link_hooks.add(self, hook, name or hook.name)
+        return self
+
+    def delete_hook(self, name: str) -> None:
+        link_hooks.delete(self, name)
+
+    @property
+    def local_link_hooks(self) -> dict[str, Any]:
+        """name -> hook of this link."""
+        return self.__dict__.get("_link_hooks", {})
 
     # saving
     def state(self) -> dict[str, Any]:

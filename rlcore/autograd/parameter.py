@@ -43,14 +43,14 @@ class Parameter(Variable):
     the axes in memory, as the kernels want them (Linear's W of shape (out, in) lies as (in, out)).
     """
 
-    __slots__ = ("__weakref__", "_update_enabled", "buffer", "const", "initializer", "memory_order", "start")
+    __slots__ = ("__weakref__", "_update_enabled", "buffer", "const", "initializer", "memory_order", "mover", "start")
 
     def __init__(self, initializer: Any = None, shape: Any = None, *, order: tuple[int, ...] | None = None):
         if is_array(initializer) and shape is None:
             shape = initializer.shape
         self.initializer, self.memory_order = as_initializer(initializer), order
         self.node, self.buffer, self.start = Leaf(self.initializer.dtype), None, 0
-        self._update_enabled = True
+        self._update_enabled, self.mover = True, None  # mover: what brings arrays to the parameter's device
         _set_array(self, None)
         self.const = Twin(self)
         if shape is not None:
@@ -91,15 +91,23 @@ class Parameter(Variable):
             raise ValueError(f"initialize: the initial array has shape {given}, the parameter {shape}")
         array = self.laid(np.empty(self.memory_shape(shape), self.node.dtype))
         self.initializer(array)
-        self.bind(array, None, None, 0)
-        changed()
+        self._take(array)
 
     def settle(self, values: Any) -> None:
         """Take shape and values from an array, drawing nothing."""
         array = self.laid(xp_of(values).empty(self.memory_shape(values.shape), self.node.dtype))
         array[...] = values
+        self._take(array)
+
+    def _take(self, array: Any) -> None:
+        if self.mover is not None:
+            array = self.laid(self.mover(self.in_memory(array)))
         self.bind(array, None, None, 0)
         changed()
+
+    def in_memory(self, array: Any) -> Any:
+        """An array of this parameter's axes as it lies in memory: the inverse of `laid`."""
+        return array if self.memory_order is None else array.transpose(self.memory_order)
 
     def memory_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape with its axes in memory order."""
@@ -126,7 +134,7 @@ class Parameter(Variable):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         twin = Parameter(self.initializer, order=self.memory_order)
-        twin.node.dtype, twin._update_enabled = self.node.dtype, self._update_enabled
+        twin.node.dtype, twin._update_enabled, twin.mover = self.node.dtype, self._update_enabled, self.mover
         memo[id(self)] = twin
         if self.array is not None:
             twin.settle(self.array)

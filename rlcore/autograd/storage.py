@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from rlcore.autograd.parameter import Parameter, changed
-from rlcore.backend import aligned, xp_of
+from rlcore.autograd.variable import Variable, handle
+from rlcore.backend import aligned, is_array, xp_of
 
 
 class Buffer:
@@ -124,7 +126,7 @@ def _in_place(params: list[Parameter], tail: list[tuple[str, Any, str]]) -> bool
     for _, k, name in tail:
         array = k._persistent[name]
         place = data[at : at + array.size]
-        if place.size != array.size or not np.shares_memory(place, array):
+        if place.size != array.size or not xp_of(place).shares_memory(place, array):
             return False
         at += array.size
     return True
@@ -182,6 +184,9 @@ def match(link: Any, other: Any, settle: bool = False) -> None:
     for path, p in mine.items():
         if p.array is None and theirs[path].array is not None:
             p.settle(theirs[path].array)
+    for (_, here, name), (_, there, _) in zip(link.namedpersistents(), other.namedpersistents()):
+        if settle and here._persistent[name] is None:
+            here._set_persistent(name, there._persistent[name])
 
 
 def pairs(link: Any, other: Any) -> tuple[list[tuple[Any, Any]], list[tuple[Any, Any, str]]]:
@@ -198,6 +203,29 @@ def pairs(link: Any, other: Any) -> tuple[list[tuple[Any, Any]], list[tuple[Any,
         else:
             rest.append((here, there, name))
     return found, rest
+
+
+def move(link: Any, to: Callable[[Any], Any]) -> None:
+    """Bring parameters, gradients, persistent arrays and kept Variables to where `to` brings arrays."""
+    params = list(own(link).params())
+    flat = any(p.buffer is not None for p in params)
+    for p in params:
+        p.mover = to
+        if p.array is not None:
+            leaf, grad = p.node, p.grad
+            leaf.grad = leaf.grad_var = None
+            p.bind(p.laid(to(p.in_memory(p.array))), None, None, 0)
+            leaf.grad = None if grad is None else to(grad)
+    for _, k, name in link.namedpersistents():
+        if is_array(k._persistent[name]):
+            k._persistent[name] = to(k._persistent[name])
+    for k in link.links():
+        for name, value in list(k.__dict__.items()):
+            if isinstance(value, Variable) and not isinstance(value, Parameter):
+                k.__dict__[name] = handle(to(value.array), None)
+    changed()
+    if flat:
+        flatten(link)
 
 
 def split(params: list[Parameter], vector: Any) -> list[Any]:

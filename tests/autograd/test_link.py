@@ -11,7 +11,7 @@ import rlcore.rng
 from rlcore.autograd import Chain, ChainList, Link, Parameter, Sequential, Variable, optimizers
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
-from rlcore.autograd.initializers import LeCunNormal, Normal
+from rlcore.autograd.initializers import LeCunNormal, Normal, Zero
 from rlcore.rng import generator
 
 X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
@@ -122,6 +122,83 @@ def test_gradients_may_be_cleared_while_parameters_are_listed():
     for p in model.params():
         model.cleargrads()
         assert p.grad is None
+
+
+def test_parameters_and_persistents_by_name():
+    link = Link(W=(2, 3))
+    link.add_param("b", 3, initializer=0)
+    link.add_param("half", (2, 2), dtype=np.float16)
+    link.add_param("double", initializer=Zero(dtype=np.float64))
+    assert [(path, p.dtype) for path, p in link.namedparams(include_uninit=False)] == [
+        ("/W", np.float32), ("/b", np.float32), ("/half", np.float16)
+    ]  # fmt: skip
+    assert not link.double.is_initialized
+    link.double.initialize(2)
+    assert link.double.dtype == np.float64
+    with pytest.raises(AttributeError, match="Link: there is an attribute 'b' already"):
+        link.add_param("b", 3)
+    link.count = 3
+    link.register_persistent("count")
+    assert [path for path, *_ in link.namedpersistents()] == ["/count"]
+    assert link.count == 3
+    with pytest.raises(AttributeError, match="register_persistent: Link has no attribute 'other'"):
+        link.register_persistent("other")
+
+
+def test_a_persistent_of_none_takes_a_copy_of_an_array():
+    link = Link()
+    link.add_persistent("u", None)
+    array = np.ones(2, np.float32)
+    link.u = array
+    array[0] = 5
+    assert link.u.tolist() == [1, 1]
+    assert np.shares_memory(link.flat_state, link.u) or link.flat_state.tolist() == [1, 1]
+
+
+def test_addgrads():
+    one, two = Net(), Net(1)
+    F.sum(one.l1(X)).backward()
+    F.sum(two(X)).backward()
+    first = {path: p.grad.copy() for path, p in one.namedparams() if p.grad is not None}
+    one.addgrads(two)
+    for (path, p), q in zip(one.namedparams(), two.params(), strict=True):
+        np.testing.assert_allclose(p.grad, first[path] + q.grad if path in first else q.grad, rtol=1e-6)
+        assert not np.shares_memory(p.grad, q.grad)
+    two.cleargrads()
+    kept = one.l1.W.grad.copy()
+    one.addgrads(two)
+    np.testing.assert_array_equal(one.l1.W.grad, kept)
+    with pytest.raises(ValueError, match="the two links differ"):
+        one.addgrads(one.l1)
+
+
+def test_updates_may_be_disabled():
+    model = Net()
+    optimizer = optimizers.SGD(1.0).setup(model)
+    model.l1.disable_update()
+    assert not model.l1.update_enabled
+    assert model.update_enabled
+    for frozen in (True, False):
+        before = values(model)
+        model.cleargrads()
+        F.sum(model(X)).backward()
+        assert model.l1.W.grad is not None
+        optimizer.update()
+        after = values(model)
+        assert (before["/l1/W"] == after["/l1/W"]).all() == frozen
+        assert (before["/l2/W"] != after["/l2/W"]).any()
+        model.l1.enable_update()
+
+
+def test_copyparams_without_persistents():
+    one, two = Net(), Net(1)
+    for model, value in ((one, 1), (two, 2)):
+        model.add_persistent("mean", np.full(2, value, np.float32))
+    one.copyparams(two, copy_persistent=False)
+    assert same(values(one), values(two))
+    assert one.mean.tolist() == [1, 1]
+    one.copyparams(two)
+    assert one.mean.tolist() == [2, 2]
 
 
 # copies

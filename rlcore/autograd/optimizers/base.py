@@ -20,7 +20,7 @@ from rlcore.autograd.optimizers.parts import BLOCK, CLEAN_EVERY, Part
 from rlcore.autograd.optimizers.scaling import LossScaling
 from rlcore.autograd.parameter import Parameter
 from rlcore.autograd.storage import offsets, runs
-from rlcore.backend import aligned, xp_of
+from rlcore.backend import aligned, to_cpu, xp_of
 
 Self = TypeVar("Self", bound="Optimizer")
 Hook = Callable[[list[Part]], None]
@@ -192,6 +192,8 @@ class Optimizer(LossScaling):
         self._in_float32 = bool(params) and params[0].dtype == np.float16
         like = params[0].array.astype(np.float32) if self._in_float32 else params[0].array if params else None
         slots = self._slots()
+        if params and self._state and xp_of(self._state[0]) is not xp_of(like):  # the model has moved
+            self._state = [xp_of(like).asarray(to_cpu(vector)) for vector in self._state]
         if [id(p) for p in params] != [id(p) for p in self._params] or len(slots) != len(self._state):
             before = dict(zip(map(id, self._params), zip(offsets(self._params), self._steps)))
             state = [aligned(size, like) for _ in slots] if params else []

@@ -1,0 +1,48 @@
+"""Device names, as Chainer writes them ("@numpy", "@cupy:1"), and what moves an array there."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+
+from rlcore.backend import to_cpu, xp_of
+
+
+def device_of(array: Any) -> str:
+    """Where an array lies."""
+    if xp_of(array) is np:
+        return "@numpy"
+    device = getattr(array, "device", None)
+    return "@cupy" if device is None else f"@cupy:{device.id}"
+
+
+def mover(device: Any) -> Callable[[Any], Any]:
+    """A function that brings arrays to a device, and leaves alone what lies there.
+
+    device: "@numpy", "@cupy", "@cupy:1", the modules, or (cupy, 1).
+    """
+    module, number = device if isinstance(device, tuple) else (device, None)
+    name = f"@{module.__name__}" if hasattr(module, "__name__") else str(module)
+    if number is not None:
+        name += f":{number}"
+    if name in ("@numpy", "native"):
+        return to_cpu
+    parts = re.fullmatch(r"@cupy(?::(\d+))?", name)
+    if parts is None:
+        raise ValueError(f"to_device: expected '@numpy', '@cupy' or '@cupy:1', got {device!r}")
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:
+        raise RuntimeError(f"to_device: {name} needs CuPy; install rlcore[cuda12] or rlcore[cuda13]") from error
+    there = parts[1] and cupy.cuda.Device(int(parts[1]))
+
+    def move(array: Any) -> Any:
+        with there or nullcontext():
+            return cupy.asarray(array)
+
+    return move
