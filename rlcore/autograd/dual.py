@@ -37,9 +37,18 @@ def zero_like(x: Any) -> Any:
 _ZERO = np.zeros((), np.float32)
 
 
+_ZEROS = np.zeros(1 << 18, np.float32)  # 1 MB, read in part
+
+
+def rectified(x: Any, out: Any = None) -> Any:
+    """max(x, 0) of an array; against many zeros NumPy takes half the time it takes against one."""
+    many = 4096 <= x.size <= _ZEROS.size and x.dtype is _ZEROS.dtype and isinstance(x, np.ndarray)
+    return np.maximum(x, _ZEROS[: x.size].reshape(x.shape) if many else zero_like(x), out=out)
+
+
 def where_positive(g: Any, y: Any) -> Any:
     """g where the array y is above 0, else 0."""
-    mask = np.greater(y, zero_like(y), out=xp_of(y).empty_like(y))  # in y's dtype: half the time of sign or of bool
+    mask = (y > zero_like(y)).astype(y.dtype)  # half the time of sign, and less than a product with bool
     if traced(g):
         return g * mask
     mask *= g

@@ -1,6 +1,8 @@
 """L: links, with the names, arguments and meaning of Chainer v7's."""
 
-from rlcore.autograd.links import connection
+from rlcore.autograd.links import activation, connection, normalization
+from rlcore.autograd.links.activation import *
 from rlcore.autograd.links.connection import *
+from rlcore.autograd.links.normalization import *
 
-__all__ = [*connection.__all__]
+__all__ = [*activation.__all__, *connection.__all__, *normalization.__all__]
