@@ -79,7 +79,7 @@ def _method(name: str) -> Any:
 
 for _name in ("sum", "mean", "max", "min", "reshape", "transpose", "ravel", "dot", "astype", "clip", "copy", "argmax"):
     setattr(Array, _name, _method(_name))
-for _name in ("argmin", "cumsum", "cumprod", "prod", "any", "all"):
+for _name in ("argmin", "cumsum", "cumprod", "prod", "any", "all", "repeat"):
     setattr(Array, _name, _method(_name))
 
 
@@ -107,6 +107,10 @@ def module() -> ModuleType:
         "broadcast_to",
         "dot",
         "repeat",
+        "empty_like",
+        "full",
+        "pad",
+        "tile",
         "eye",
         "tril",
     ):

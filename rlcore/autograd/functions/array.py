@@ -11,7 +11,7 @@ from rlcore.autograd.dual import broadcast_to as _broadcast
 from rlcore.autograd.dual import raw, traced
 from rlcore.autograd.dual import sum_to as _sum_to
 from rlcore.autograd.function import Function
-from rlcore.backend import to_cpu
+from rlcore.backend import to_cpu, xp_of
 
 __all__ = [
     "broadcast",
@@ -200,18 +200,23 @@ class Copy(Function):
         self.to = to
 
     def forward(self, x):
-        self.back = mover(x)
+        self.back = _mover(x)
         return self.to(x)
 
     def backward(self, gy):
         return Copy(self.back).apply(gy) if traced(gy) else self.back(gy)
 
 
-def mover(like: Any) -> Callable[[Any], Any]:
+def _mover(like: Any) -> Callable[[Any], Any]:
     """What takes an array to where `like` lives."""
-    if isinstance(like, np.ndarray):
-        return to_cpu
-    return lambda x: _to_gpu(x, like.device.id)
+    if xp_of(like) is np:
+        return _to_host
+    number = like.device.id
+    return lambda x: _to_gpu(x, number)
+
+
+def _to_host(x: Any) -> Any:
+    return x if xp_of(x) is np else to_cpu(x)
 
 
 def _to_gpu(x: Any, number: int) -> Any:
@@ -225,4 +230,4 @@ def copy(x, dst):
     """x on another device: the number of a GPU, or -1 for the CPU; its gradient goes back to where x lives."""
     if not isinstance(dst, (int, np.integer)) or dst < -1:
         raise ValueError(f"copy: dst must be the number of a GPU, or -1 for the CPU, got {dst!r}")
-    return Copy(to_cpu if dst == -1 else lambda array: _to_gpu(array, int(dst))).apply(x)
+    return Copy(_to_host if dst == -1 else lambda array: _to_gpu(array, int(dst))).apply(x)

@@ -296,6 +296,16 @@ def hinge(x, t, norm="L1", reduce="mean"):
     return y if reduce == "no" else sum(y) * (1 / (len(x) or 1))
 
 
+class Centred(Function):
+    """x less its mean over the first axis: a projection, its own transpose."""
+
+    def forward(self, x):
+        return x - x.mean(axis=0)
+
+    def backward(self, gy):
+        return gy - gy.mean(axis=0)
+
+
 def cross_covariance(y, z, reduce="half_squared_sum"):
     """Covariance matrix (Ky, Kz) of the columns of y (N, Ky) and z (N, Kz), or half its squared sum: XCov.
 
@@ -307,6 +317,5 @@ def cross_covariance(y, z, reduce="half_squared_sum"):
             f"{tuple(y.shape)} {y.dtype}, z {tuple(z.shape)} {z.dtype}"
         )
     check_reduce("cross_covariance", reduce, ("half_squared_sum", "no"))
-    y, z = [identity(v) - average(v, axis=0, keepdims=True) for v in (y, z)]
-    covariance = matmul(y, z, transa=True) * (1 / (len(y) or 1))
+    covariance = matmul(Centred().apply(y), Centred().apply(z), transa=True) * (1 / (len(y) or 1))
     return covariance if reduce == "no" else sum(square(covariance)) * 0.5

@@ -68,20 +68,20 @@ class QuantileHuberLoss(Function):
         self.taus, self.delta, self.rows = taus, delta, rows
 
     def forward(self, quantiles, targets):
-        b, m = targets.shape if targets.ndim == 2 else (-1, 0)
-        if quantiles.ndim != 2 or len(quantiles) != b:
+        if quantiles.ndim != 2 or targets.ndim != 2 or len(quantiles) != len(targets):
             raise ValueError("expected quantiles (B, N) and targets (B, M)")
         if quantiles.dtype != targets.dtype:
             raise TypeError("quantiles and targets must have one dtype")
         rest, self.slope = self.pairs(quantiles, targets)
         if self.rows:
-            return (rest.reshape(b, 1, -1) @ self.slope.reshape(b, -1, 1)).reshape(b) * (1 / (m or 1))
+            b, n, m = rest.shape
+            return (rest.reshape(b, 1, n * m) @ self.slope.reshape(b, n * m, 1)).reshape(b) * (1 / (m or 1))
         return rest * self.slope
 
     def pairs(self, quantiles, targets):
         """Two factors of the losses (B, N, M); the second is their derivative with respect to the targets."""
-        b, n = quantiles.shape
-        d = targets.reshape(b, 1, -1) - quantiles.reshape(b, n, 1)
+        (b, n), m = quantiles.shape, targets.shape[1]
+        d = targets.reshape(b, 1, m) - quantiles.reshape(b, n, 1)
         weight = abs(self.taus - (raw(d) < 0))
         if self.delta == 0:
             return d, weight * np.sign(raw(d))
