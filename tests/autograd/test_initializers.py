@@ -12,19 +12,24 @@ import rlcore.rng
 from rlcore.autograd import Parameter, initializers, using_config
 from rlcore.autograd.initializers import (
     Constant,
+    DownsamplingConvFilter,
     GlorotNormal,
     GlorotUniform,
     HeNormal,
     HeUniform,
+    Identity,
     LeCunNormal,
     LeCunUniform,
+    NaN,
     Normal,
     One,
     Orthogonal,
     Uniform,
+    UpsamplingDeconvFilter,
     Zero,
     as_initializer,
-    fans,
+    generate_array,
+    get_fans,
 )
 from rlcore.rng import generator
 
@@ -38,10 +43,10 @@ def draw(make, shape=SHAPE, **named):
 
 
 def test_fans():
-    assert fans((3, 4)) == (4, 3)
-    assert fans(SHAPE) == (300, 500)
+    assert get_fans((3, 4)) == (4, 3)
+    assert get_fans(SHAPE) == (300, 500)
     with pytest.raises(ValueError, match=r"at least two axes, got shape \(3,\)"):
-        fans((3,))
+        get_fans((3,))
 
 
 @pytest.mark.parametrize(
@@ -96,11 +101,88 @@ def one_by_one(seed):
     return out.item()
 
 
+def test_fan_out():
+    x = draw(HeNormal, fan_option="fan_out")
+    assert abs(x.std() / math.sqrt(2 / 500) - 1) < 0.02
+    with pytest.raises(ValueError, match="HeNormal: fan_option must be 'fan_in' or 'fan_out', got 'out'"):
+        HeNormal(fan_option="out")
+
+
+@pytest.mark.parametrize(
+    ("mode", "allowed"),
+    [("auto", "wide tall square"), ("projection", "wide square"), ("embedding", "tall square"), ("basis", "square")],
+)
+def test_orthogonal_modes(mode, allowed):
+    """As in Chainer 7.8.1: rows count outputs, columns inputs."""
+    for name, shape in {"wide": (2, 3), "tall": (3, 2), "square": (4, 2, 2)}.items():
+        if name in allowed.split():
+            draw(Orthogonal, shape, mode=mode)
+        else:
+            with pytest.raises(ValueError, match=rf"Orthogonal: no {mode} has shape \({shape[0]}, {shape[1]}\)"):
+                draw(Orthogonal, shape, mode=mode)
+
+
+def test_orthogonal_edges():
+    assert abs(draw(Orthogonal, ())) == 1.1
+    with pytest.raises(ValueError, match=r"Orthogonal: an array of shape \(0, 3\) has no elements"):
+        draw(Orthogonal, (0, 3))
+    with pytest.raises(ValueError, match="Orthogonal: mode must be auto, projection, embedding or basis, got 'rows'"):
+        Orthogonal(mode="rows")
+
+
+def filled(make, shape):
+    out = np.empty(shape)
+    make(out)
+    return out
+
+
+def test_identity():
+    np.testing.assert_array_equal(filled(Identity(2.5), (3, 3)), 2.5 * np.eye(3))
+    for shape in ((2, 3), (2,), (2, 2, 2)):
+        with pytest.raises(ValueError, match="Identity: expected a square matrix"):
+            filled(Identity(), shape)
+
+
+def test_sampling_filters():
+    """Figures of Chainer 7.8.1."""
+    square = np.array([[0.25, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 0.25]])
+    up, down = filled(UpsamplingDeconvFilter(), (2, 2, 3, 3)), filled(DownsamplingConvFilter(), (2, 2, 3, 3))
+    for c in (0, 1):
+        np.testing.assert_array_equal(up[c, c], square)
+        np.testing.assert_array_equal(down[c, c], square / 4)
+        assert not up[c, 1 - c].any()
+    np.testing.assert_array_equal(filled(UpsamplingDeconvFilter(), (2, 1, 4)), [[[0.25, 0.75, 0.75, 0.25]]] * 2)
+    line = np.array([0.25, 0.75, 0.75, 0.25])
+    np.testing.assert_array_equal(filled(DownsamplingConvFilter(), (1, 1, 4, 4))[0, 0], np.outer(line, line) / 4)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 3, 3), (2, 2, 3, 4), (2, 2)])
+def test_a_sampling_filter_needs_its_shape(shape):
+    with pytest.raises(ValueError, match=r"UpsamplingDeconvFilter: expected shape \(C, C or 1, k, ...\)"):
+        filled(UpsamplingDeconvFilter(), shape)
+    with pytest.raises(ValueError, match="DownsamplingConvFilter: interpolation must be 'linear', got 'cubic'"):
+        DownsamplingConvFilter("cubic")
+
+
+def test_generate_array():
+    array = generate_array(Constant(3, dtype=np.float64), (2, 3), np)
+    assert (array.shape, array.dtype, array.tolist()) == ((2, 3), np.float64, [[3] * 3] * 2)
+    assert generate_array(None, (2, 3)).dtype == np.float32
+    with pytest.raises(ValueError, match="generate_array: dtype is float32, the initializer's is float64"):
+        generate_array(Constant(3, dtype=np.float64), (2, 3), np, np.float32)
+
+
+def test_a_function_is_an_initializer():
+    def ramp(array):
+        array[...] = np.arange(array.size).reshape(array.shape)
+
+    assert Parameter(ramp, (2, 2)).array.tolist() == [[0, 1], [2, 3]]
+
+
 def test_constants():
     for make, value in ((Constant(2.5), 2.5), (Zero(), 0), (One(), 1)):
-        out = np.empty((2, 2), np.float32)
-        make(out)
-        assert out.tolist() == [[value] * 2] * 2
+        assert filled(make, (2, 2)).tolist() == [[value] * 2] * 2
+    assert np.isnan(filled(NaN(), (2, 2))).all()
 
 
 def test_the_same_generator_state_draws_the_same():

@@ -6,7 +6,7 @@ import numpy as np
 
 from rlcore import rng as _rng
 from rlcore.autograd.config import config
-from rlcore.autograd.dual import raw, row_sum, sum_to, weak, zero_like
+from rlcore.autograd.dual import raw, rectified, row_sum, sum_to, weak, where_positive, zero_like
 from rlcore.autograd.function import UFUNCS, Function
 from rlcore.autograd.functions.array import reshape
 from rlcore.autograd.functions.joining import concat
@@ -38,10 +38,10 @@ class Relu(Function):
     saves = "y"
 
     def forward(self, x):
-        return np.maximum(x, zero_like(x))
+        return rectified(x)
 
     def backward(self, gy, y):
-        return gy * np.sign(raw(y))  # 0 or 1: a product with a mask of bool takes 1.3 times as long
+        return where_positive(gy, raw(y))
 
 
 def relu(x):
