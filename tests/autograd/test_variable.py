@@ -157,3 +157,32 @@ def test_a_leafs_own_array_may_be_replaced():
     x.array = np.array([5.0])
     y.backward()
     assert x.grad.tolist() == [4.0]
+
+
+def test_a_name_is_kept():
+    x = Variable(np.ones(2), name="x")
+    assert (x.name, Variable(np.ones(2)).name, (x + 1).name) == ("x", None, None)
+    y = x * 2
+    y.name = "y"
+    assert y.name == "y"
+
+
+def test_addgrad_and_copydata():
+    """Chainer 7.8.1."""
+    a, b = Variable(np.float32([1, 1])), Variable(np.float32([3, 4]))
+    a.addgrad(b)
+    assert a.grad is None
+    b.grad = np.float32([5, 6])
+    a.addgrad(b)
+    a.addgrad(b)
+    assert (a.grad.tolist(), b.grad.tolist()) == ([10, 12], [5, 6])
+    array, y = a.array, F.sum(a * a)
+    a.copydata(b)
+    assert a.array is array
+    assert array.tolist() == [3, 4]
+    with pytest.raises(RuntimeError, match="was changed"):
+        y.backward()
+    with pytest.raises(ValueError, match=r"copydata: expected shape \(2,\), got \(1,\)"):
+        a.copydata(Variable(np.float32([1])))
+    with pytest.raises(ValueError, match=r"grad: expected shape \(1,\), got \(2,\)"):
+        Variable(np.float32([1])).addgrad(b)

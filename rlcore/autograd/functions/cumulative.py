@@ -101,7 +101,7 @@ class Prod(Function):
 
 def prod(x, axis=None, keepdims=False):
     """Product over axis (an int, a tuple, or None for all), with exact derivatives where elements are 0."""
-    axes = normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim, "prod: axis")
+    axes = normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim, "prod")
     stay = tuple([a for a in range(x.ndim) if a not in axes])
     rows = reshape(transpose(x, stay + axes), (*[x.shape[a] for a in stay], math.prod([x.shape[a] for a in axes])))
     y = Prod().apply(rows)

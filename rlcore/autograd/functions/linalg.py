@@ -16,32 +16,44 @@ __all__ = ["batch_det", "batch_inv", "batch_matmul", "cholesky", "det", "inv", "
 
 class Matmul(Function):
     saves = "a b"
+    trans: Any = None  # whether a, and whether b, is transposed first: here, for a vertex less
 
     def forward(self, a, b):
+        if self.trans:
+            a, b = map(_swapped, (a, b), self.trans)
         return a @ b
 
     def backward(self, gy, a, b):
+        if self.trans is None:
+            return self.gradients(gy, a, b)
+        gs = self.gradients(gy, *map(_swapped, (a, b), self.trans))
+        return [g if g is None else _swapped(g, swap) for g, swap in zip(gs, self.trans)]
+
+    def gradients(self, gy, a, b):
         ea, eb = self.edges
-        if a.ndim == 1 or b.ndim == 1:  # as matrices of one row or column
-            rows, columns = a.reshape(1, -1) if a.ndim == 1 else a, b.reshape(-1, 1) if b.ndim == 1 else b
-            gy = gy.reshape(*gy.shape[: gy.ndim - (a.ndim > 1) - (b.ndim > 1)], rows.shape[-2], columns.shape[-1])
-        else:
-            rows, columns = a, b
+        if a.ndim == b.ndim == 2:
+            return ea and gy @ b.T, eb and a.T @ gy
+        rows, columns = a.reshape(1, -1) if a.ndim == 1 else a, b.reshape(-1, 1) if b.ndim == 1 else b
+        gy = gy.reshape(*gy.shape[: gy.ndim - (a.ndim > 1) - (b.ndim > 1)], rows.shape[-2], columns.shape[-1])
         return (
             ea and sum_to(gy @ _swapped(columns), rows.shape).reshape(a.shape),
             eb and sum_to(_swapped(rows) @ gy, columns.shape).reshape(b.shape),
         )
 
 
-def _swapped(x: Any) -> Any:
-    """x with its last two axes exchanged."""
-    return x.T if x.ndim == 2 else x.transpose(*range(x.ndim - 2), x.ndim - 1, x.ndim - 2)
+def _swapped(x: Any, swap: bool = True) -> Any:
+    """x with its last two axes exchanged, if it has two."""
+    if x.ndim == 2 and swap:
+        return x.T
+    return x.transpose(*range(x.ndim - 2), x.ndim - 1, x.ndim - 2) if x.ndim > 2 and swap else x
 
 
 def matmul(a, b, transa=False, transb=False):
     """Matrix product by NumPy's rules for stacks; transa, transb swap an operand's last two axes first."""
-    a = _swapped(a) if transa and a.ndim > 1 else a
-    return Matmul().apply(a, _swapped(b) if transb and b.ndim > 1 else b)
+    op = Matmul()
+    if transa or transb:
+        op.trans = transa, transb
+    return op.apply(a, b)
 
 
 def batch_matmul(a, b, transa=False, transb=False):

@@ -39,6 +39,8 @@ class Sum(Function):
 
     def forward(self, x):
         self.shape = x.shape
+        if x.dtype.char == "e":  # or halves are added up as halves: 1 + ... + 1 ends at 2048
+            return x.sum(axis=self.axis, dtype=np.float32, keepdims=self.keepdims).astype(x.dtype)
         return x.sum(axis=self.axis, keepdims=self.keepdims)
 
     def backward(self, gy):
@@ -61,7 +63,7 @@ class Average(Sum):
             y = x.sum(axis=self.axis, keepdims=self.keepdims)
             self.n = x.size // y.size
             return y / self.n
-        y = x.mean(axis=self.axis, keepdims=self.keepdims)  # adds halves up as singles; twice the time of sum()
+        y = x.mean(axis=self.axis, keepdims=self.keepdims)  # adds halves up as singles
         self.n = x.size // (y.size or 1) or 1
         return y
 
@@ -127,19 +129,12 @@ class Logsumexp(Function):
 
     def forward(self, x):
         top = x.max(axis=self.axis, keepdims=True)
-        total = np.exp(x - _finite(top)).sum(axis=self.axis, keepdims=True)
-        y = np.log(np.maximum(total, 1)) + top  # the sum is at least 1, save 0 where all are -inf
-        return y if self.keepdims else y.reshape(self.dropped(x.shape))
-
-    def dropped(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        if self.axis is None:
-            return ()
-        axes = [a % len(shape) for a in (self.axis if isinstance(self.axis, tuple) else (self.axis,))]
-        return tuple([n for a, n in enumerate(shape) if a not in axes])
+        total = np.exp(x - _finite(top)).sum(axis=self.axis, keepdims=self.keepdims)
+        return np.log(np.maximum(total, 1)) + top.reshape(total.shape)  # a sum below 1 is 0: all were -inf
 
     def backward(self, gy, x, y):
         shape = kept(x.shape, self.axis)
-        return gy.reshape(shape) * np.exp(x - _finite(y.reshape(shape)))
+        return gy.reshape(shape) * np.exp(x - _finite(y).reshape(shape))
 
 
 _LOWEST = {np.dtype(t): float(np.finfo(t).min) for t in (np.float16, np.float32, np.float64)}

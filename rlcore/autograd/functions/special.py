@@ -15,18 +15,25 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _compute(name: str, *args: Any) -> Any:
-    """SciPy's function of this name, CuPy's twin of it on a device, in the dtype of the last argument."""
-    x = args[-1]
+def _scipy(name: str, *args: Any) -> Any:
+    """What SciPy's function of this name gives, or CuPy's twin of it on a device."""
     try:
-        if isinstance(x, (np.ndarray, np.generic)):
+        if isinstance(args[-1], (np.ndarray, np.generic)):
             from scipy import special
         else:
             from cupyx.scipy import special
     except ImportError as error:
         raise ImportError(f'{name} needs SciPy; run: pip install "rlcore[special]" ({error})') from None
-    y = getattr(special, name)(*args)
+    return getattr(special, "gammaln" if name == "lgamma" else name)(*args)
+
+
+def _as(x: Any, y: Any) -> Any:
+    """y in the dtype of x: SciPy makes float32 of halves."""
     return y.astype(x.dtype, copy=False) if x.dtype.kind == "f" else y
+
+
+def _compute(name: str, *args: Any) -> Any:
+    return _as(args[-1], _scipy(name, *args))
 
 
 class Erf(Function):
@@ -158,7 +165,7 @@ class LogNdtrSlope(Function):
 
 def _log_ndtr_slope(x: Any) -> Any:
     """Finite in both tails, where the density and ndtr underflow."""
-    return math.sqrt(2 / math.pi) / _compute("erfcx", -math.sqrt(0.5) * x)
+    return _as(x, math.sqrt(2 / math.pi) / _scipy("erfcx", -math.sqrt(0.5) * x))
 
 
 def log_ndtr(x):
@@ -170,7 +177,7 @@ class Lgamma(Function):
     saves = "x"
 
     def forward(self, x):
-        return _compute("gammaln", x)
+        return _compute("lgamma", x)
 
     def backward(self, gy, x):
         return gy * (Digamma().apply(x) if traced(x) else _compute("digamma", x))
