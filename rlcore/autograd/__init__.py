@@ -24,6 +24,6 @@ from rlcore.autograd.variable import Variable, as_array, as_variable
 __all__ = [
     "Chain", "ChainList", "Function", "FunctionHook", "Link", "Parameter", "Sequential", "Variable", "as_array",
     "as_variable", "computational_graph", "config", "debug_mode", "force_backprop_mode", "function_hooks", "functions",
-    "global_config", "grad", "initializers", "is_debug", "link_hooks", "links", "no_backprop_mode", "optimizer_hooks", "optimizers",
-    "serializers", "using_config",
+    "global_config", "grad", "initializers", "is_debug", "link_hooks", "links", "no_backprop_mode", "optimizer_hooks",
+    "optimizers", "serializers", "using_config",
 ]  # fmt: skip

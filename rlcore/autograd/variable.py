@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -75,25 +76,11 @@ class Variable:
             self.grad = grad
 
     # what it is
-    @property
-    def data(self) -> Any:
-        return self.array
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.array.shape
-
-    @property
-    def ndim(self) -> int:
-        return self.array.ndim
-
-    @property
-    def size(self) -> int:
-        return self.array.size
-
-    @property
-    def dtype(self) -> Any:
-        return self.array.dtype
+    data: Any = property(attrgetter("array"))
+    shape: Any = property(attrgetter("array.shape"))
+    ndim: Any = property(attrgetter("array.ndim"))
+    size: Any = property(attrgetter("array.size"))
+    dtype: Any = property(attrgetter("array.dtype"))
 
     @property
     def xp(self) -> Any:
@@ -197,6 +184,11 @@ class Variable:
                 backward(self.node, handle(g, None), create=True, keep=retain_grad)
         else:
             backward(self.node, g, keep=retain_grad, retain=retain_graph)
+
+    def unchain(self) -> None:
+        """Cut the graph at this Variable: a gradient that reaches it is dropped."""
+        if self.creator is not None:
+            self.node.order, self.node.edges, self.node.saved = 0, (), None
 
     def unchain_backward(self) -> None:
         """Cut the graph behind this Variable: what reaches an earlier vertex is dropped (truncated backpropagation)."""

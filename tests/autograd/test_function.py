@@ -439,6 +439,44 @@ def test_the_cut_frees_what_was_saved(no_collector):
     assert factor() is None
 
 
+def test_unchain_cuts_one_variable_only(no_collector):
+    w = leaf(0.7)
+    a = F.exp(w)
+    b, c = a * 2, a * 3
+    b.unchain()
+    assert b.creator is None
+    assert b.requires_grad
+    F.sum(F.exp(b) + c).backward()
+    np.testing.assert_allclose(w.grad, 3 * np.exp(0.7), rtol=1e-12)
+    w.unchain()
+    (w * 1).backward()
+    np.testing.assert_allclose(w.grad, 3 * np.exp(0.7) + 1, rtol=1e-12)
+    first, second = F.split_axis(F.concat([w, w], 0), 2, 0)
+    first.unchain()
+    w.cleargrad()
+    F.sum(first * 5 + second * 7).backward()
+    assert w.grad.tolist() == [7]
+    Variable(np.zeros(2), requires_grad=False).unchain()
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_truncated_backpropagation_reaches_k_steps_back(k):
+    w, h, n = leaf(0.7), Variable(np.array([0.1])), 7
+    starts = []
+    for t in range(n):
+        if t % k == 0:
+            h.unchain_backward()
+            starts.append(h.array)
+        h = F.tanh(w * h + 0.1)
+    F.sum(h).backward()
+    again = leaf(0.7)
+    h = Variable(starts[-1])
+    for _ in range((n - 1) % k + 1):
+        h = F.tanh(again * h + 0.1)
+    F.sum(h).backward()
+    assert w.grad.tolist() == again.grad.tolist()
+
+
 # interrupts and errors
 
 
