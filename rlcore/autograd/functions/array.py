@@ -32,9 +32,10 @@ __all__ = [
 
 def axis_of(name: str, axis: int, x: Any) -> int:
     """The axis of x counted from the front; ValueError naming the function if x has no such axis."""
-    if not -x.ndim <= axis < x.ndim:
+    ndim = x.ndim
+    if not -ndim <= axis < ndim:
         raise ValueError(f"{name}: axis {axis} is out of range for x of shape {tuple(x.shape)}")
-    return axis % x.ndim
+    return axis % ndim
 
 
 class Reshape(Function):
@@ -61,21 +62,25 @@ def flatten(x):
 
 def expand_dims(x, axis):
     """x with an axis of length 1 put in at `axis`."""
-    if not -x.ndim - 1 <= axis <= x.ndim:
-        raise ValueError(f"expand_dims: axis {axis} is out of range for x of shape {tuple(x.shape)}")
-    at = axis if axis >= 0 else axis + x.ndim + 1
-    return Reshape((*x.shape[:at], 1, *x.shape[at:])).apply(x)
+    shape = x.shape
+    at = axis if axis >= 0 else axis + len(shape) + 1
+    if not 0 <= at <= len(shape):
+        raise ValueError(f"expand_dims: axis {axis} is out of range for x of shape {tuple(shape)}")
+    return Reshape((*shape[:at], 1, *shape[at:])).apply(x)
 
 
 def squeeze(x, axis=None):
     """x without the axes of length 1, or without those named."""
+    shape = x.shape
     if axis is None:
-        return Reshape(tuple([n for n in x.shape if n != 1])).apply(x)
-    axes = [axis_of("squeeze", a, x) for a in (axis if isinstance(axis, tuple) else (axis,))]
+        return Reshape(tuple([n for n in shape if n != 1])).apply(x)
+    axes = [axis_of("squeeze", a, x) for a in axis] if isinstance(axis, tuple) else [axis_of("squeeze", axis, x)]
     for a in axes:
-        if x.shape[a] != 1:
-            raise ValueError(f"squeeze: axis {a} of shape {tuple(x.shape)} has length {x.shape[a]}, expected 1")
-    return Reshape(tuple([n for a, n in enumerate(x.shape) if a not in axes])).apply(x)
+        if shape[a] != 1:
+            raise ValueError(f"squeeze: axis {a} of shape {tuple(shape)} has length {shape[a]}, expected 1")
+    if len(axes) == 1:
+        return Reshape(shape[: axes[0]] + shape[axes[0] + 1 :]).apply(x)
+    return Reshape(tuple([n for a, n in enumerate(shape) if a not in axes])).apply(x)
 
 
 class Transpose(Function):
@@ -86,7 +91,12 @@ class Transpose(Function):
         return x.T if self.axes is None else x.transpose(self.axes)
 
     def backward(self, gy):
-        return gy.T if self.axes is None else gy.transpose(tuple(np.argsort([a % gy.ndim for a in self.axes]).tolist()))
+        if self.axes is None:
+            return gy.T
+        back = [0] * len(self.axes)
+        for i, a in enumerate(self.axes):
+            back[a] = i
+        return gy.transpose(*back)
 
 
 def transpose(x, axes=None):
@@ -162,7 +172,8 @@ class SumTo(Function):
         self.to = shape
 
     def forward(self, x):
-        if np.broadcast_shapes(x.shape, self.to) != x.shape:
+        lead = x.ndim - len(self.to)
+        if lead < 0 or [m for n, m in zip(x.shape[lead:], self.to) if m not in (1, n)]:
             raise ValueError(f"{self.to} cannot be broadcast to x's shape {x.shape}")
         self.shape = x.shape
         return _sum_to(x, self.to)
