@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 
 import numpy as np
@@ -12,8 +13,9 @@ from rlcore.autograd import Chain, Parameter, Sequential, Variable, optimizers
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
 from rlcore.autograd.initializers import LeCunNormal
-from rlcore.autograd.optimizer_hooks import GradientClipping
+from rlcore.autograd.optimizer_hooks import GradientClipping, GradientLARS
 from rlcore.autograd.optimizers import SGD, Adam, Optimizer, RMSprop
+from rlcore.autograd.optimizers.parts import BLOCK
 from rlcore.rng import generator
 
 
@@ -41,16 +43,120 @@ def adam(p, g, t, s, corrected=False, lr=0.03, b1=0.8, b2=0.95, eps=1e-3):
     return p - lr * math.sqrt(1 - b2**t) / (1 - b1**t) * s["m"] / (np.sqrt(s["v"]) + eps)  # the line below it
 
 
+def momentum(p, g, t, s, nesterov=False, corrected=False, lr=0.03, mu=0.8):
+    if corrected:
+        s["v"] = mu * s.get("v", 0) - g
+        return p + lr * s["v"]
+    s["v"] = mu * s.get("v", 0) - lr * g
+    return p + mu**2 * s["v"] - (1 + mu) * lr * g if nesterov else p + s["v"]
+
+
+def graves(p, g, t, s, lr=0.03, alpha=0.9, mu=0.8, eps=1e-3):
+    """Graves 2013, equations 38 to 41, eps inside the root."""
+    s["n"] = alpha * s.get("n", 0) + (1 - alpha) * g**2
+    s["g"] = alpha * s.get("g", 0) + (1 - alpha) * g
+    s["d"] = mu * s.get("d", 0) - lr * g / np.sqrt(s["n"] - s["g"] ** 2 + eps)
+    return p + s["d"]
+
+
+def warmup(p, g, t, s, lr=0.03, center=40, period=50, rms_lr=0.01, mu=0.8, alpha=0.9, eps=1e-3):
+    """Akiba et al. 2017, section 3.1: ELU(x) is exp(x) - 1 below 0, x above."""
+    x = 2 * (t - center) / period
+    share = min(1, (1 + (np.expm1(x) if x < 0 else x)) / 2)
+    s["m"] = alpha * s.get("m", 0) + (1 - alpha) * g**2
+    s["d"] = mu * s.get("d", 0) - (share + (1 - share) * rms_lr / lr / (np.sqrt(s["m"]) + eps)) * g
+    return p + lr * s["d"]
+
+
+def adagrad(p, g, t, s, lr=0.03, eps=1e-3):
+    s["h"] = s.get("h", 0) + g**2
+    return p - lr * g / (np.sqrt(s["h"]) + eps)
+
+
+def adadelta(p, g, t, s, rho=0.9, eps=1e-3):
+    """Zeiler 2012, algorithm 1."""
+    s["g"] = rho * s.get("g", 0) + (1 - rho) * g**2
+    dx = -np.sqrt(s.get("x", 0) + eps) / np.sqrt(s["g"] + eps) * g
+    s["x"] = rho * s.get("x", 0) + (1 - rho) * dx**2
+    return p + dx
+
+
+def smorms3(p, g, t, s, lr=0.03, eps=1e-6):
+    mem = s.get("mem", 1.0)
+    r = 1 / (mem + 1)
+    s["g"] = (1 - r) * s.get("g", 0) + r * g
+    s["g2"] = (1 - r) * s.get("g2", 0) + r * g**2
+    x = s["g"] ** 2 / (s["g2"] + eps)
+    s["mem"] = 1 + mem * (1 - x)
+    return p - g * np.minimum(lr, x) / (np.sqrt(s["g2"]) + eps)
+
+
+def msvag(p, g, t, s, lr=0.03, beta=0.8, eta=0.5, decay=0.02):
+    """Balles and Hennig 2018, algorithm 2; at t = 1 rho is 1 and stays below."""
+    s["m"] = beta * s.get("m", 0) + (1 - beta) * g
+    s["v"] = beta * s.get("v", 0) + (1 - beta) * g**2
+    m, v = s["m"] / (1 - beta**t), s["v"] / (1 - beta**t)
+    rho = min((1 - beta) * (1 + beta**t) / ((1 + beta) * (1 - beta**t)), 0.9999)
+    variance = (v - m**2) / (1 - rho)
+    return p - eta * (lr * m * np.clip(m**2 / (m**2 + rho * variance), 0, 1) + decay * p)
+
+
+def adam_kin(p, g, t, s, lr=0.03, b1=0.8, b2=0.95, eps=1e-3, eta=1.0, decay=0.0, largest=False, bounds=None):
+    """The flags of Chainer's Adam; bounds: Luo et al. 2019, section 4, (final_lr, gamma)."""
+    s["m"] = b1 * s.get("m", 0) + (1 - b1) * g
+    s["v"] = b2 * s.get("v", 0) + (1 - b2) * g**2
+    s["top"] = np.maximum(s.get("top", 0), s["v"])
+    rate = lr * math.sqrt(1 - b2**t) / (1 - b1**t) / (np.sqrt(s["top"] if largest else s["v"]) + eps)
+    if bounds:
+        final, gamma = bounds
+        rate = np.clip(rate, final * (1 - 1 / (gamma * t + 1)), final * (1 + 1 / (gamma * t)))
+    return p - eta * (rate * s["m"] + decay * p)
+
+
+HALF = {"eta": 0.5, "decay": 0.02}
 RULES = {
     "SGD": (lambda: SGD(0.03), sgd),
+    "MomentumSGD": (lambda: optimizers.MomentumSGD(0.03, 0.8), momentum),
+    "CorrectedMomentumSGD": (
+        lambda: optimizers.CorrectedMomentumSGD(0.03, 0.8),
+        lambda *a, **k: momentum(*a, **k, corrected=True),
+    ),
+    "NesterovAG": (lambda: optimizers.NesterovAG(0.03, 0.8), lambda *a, **k: momentum(*a, **k, nesterov=True)),
     "RMSprop": (lambda: RMSprop(0.03, 0.9, 1e-3), rmsprop),
-    "RMSprop eps inside": (lambda: RMSprop(0.03, 0.9, 1e-3, eps_inside_sqrt=True), lambda *a: rmsprop(*a, inside=True)),
+    "RMSprop eps inside": (
+        lambda: RMSprop(0.03, 0.9, 1e-3, eps_inside_sqrt=True),
+        lambda *a, **k: rmsprop(*a, **k, inside=True),
+    ),
+    "RMSpropGraves": (lambda: optimizers.RMSpropGraves(0.03, 0.9, 0.8, 1e-3), graves),
+    "RMSpropWarmup": (lambda: optimizers.RMSpropWarmup(0.03, 40, 50, 0.01, 0.8, 0.9, 1e-3), warmup),
+    "AdaGrad": (lambda: optimizers.AdaGrad(0.03, 1e-3), adagrad),
+    "AdaDelta": (lambda: optimizers.AdaDelta(0.9, 1e-3), adadelta),
+    "SMORMS3": (lambda: optimizers.SMORMS3(0.03, 1e-6), smorms3),
+    "MSVAG": (lambda: optimizers.MSVAG(0.03, 0.8, 0.5, 0.02), msvag),
     "Adam": (lambda: Adam(0.03, 0.8, 0.95, 1e-3), adam),
     "Adam corrected eps": (
         lambda: Adam(0.03, 0.8, 0.95, 1e-3, corrected_eps=True),
-        lambda *a: adam(*a, corrected=True),
+        lambda *a, **k: adam(*a, **k, corrected=True),
+    ),
+    "AdamW": (lambda: optimizers.AdamW(0.03, 0.8, 0.95, 1e-3, 0.5, 0.02), lambda *a, **k: adam_kin(*a, **k, **HALF)),
+    "AMSGrad": (
+        lambda: optimizers.AMSGrad(0.03, 0.8, 0.95, 1e-3, 0.5),
+        lambda *a, **k: adam_kin(*a, **k, eta=0.5, largest=True),
+    ),
+    "AdaBound": (
+        lambda: optimizers.AdaBound(0.03, 0.8, 0.95, 0.05, 0.02, 1e-3, 0.5),
+        lambda *a, **k: adam_kin(*a, **k, eta=0.5, bounds=(0.05, 0.02)),
+    ),
+    "AMSBound": (
+        lambda: optimizers.AMSBound(0.03, 0.8, 0.95, 0.05, 0.02, 1e-3, 0.5),
+        lambda *a, **k: adam_kin(*a, **k, eta=0.5, largest=True, bounds=(0.05, 0.02)),
+    ),
+    "Adam, all flags": (
+        lambda: Adam(0.03, 0.8, 0.95, 1e-3, 0.5, 0.02, True, True, 0.05, 0.02),
+        lambda *a, **k: adam_kin(*a, **k, **HALF, largest=True, bounds=(0.05, 0.02)),
     ),
 }
+BOUND = ("AdaBound", "AMSBound", "Adam, all flags")  # their bounds follow the learning rate
 EACH = pytest.mark.parametrize("rule", RULES)
 
 
@@ -136,22 +242,49 @@ def test_first_steps_by_hand():
         np.testing.assert_allclose(model.a.array, [expected], atol=1e-15)
 
 
+def test_signatures_are_chainers():
+    """Names, order and defaults as `inspect.signature` gave them for Chainer 7.8.1."""
+    adam = "alpha=0.001, beta1=0.9, beta2=0.999, "
+    expected = {
+        "SGD": "lr=0.01",
+        "MomentumSGD": "lr=0.01, momentum=0.9",
+        "CorrectedMomentumSGD": "lr=0.01, momentum=0.9",
+        "NesterovAG": "lr=0.01, momentum=0.9",
+        "RMSprop": "lr=0.01, alpha=0.99, eps=1e-08, eps_inside_sqrt=False",
+        "RMSpropGraves": "lr=0.0001, alpha=0.95, momentum=0.9, eps=0.0001",
+        "AdaGrad": "lr=0.001, eps=1e-08",
+        "AdaDelta": "rho=0.95, eps=1e-06",
+        "SMORMS3": "lr=0.001, eps=1e-16",
+        "MSVAG": "lr=0.1, beta=0.9, eta=1.0, weight_decay_rate=0",
+        "Adam": adam + "eps=1e-08, eta=1.0, weight_decay_rate=0, amsgrad=False, adabound=False, final_lr=0.1, "
+        "gamma=0.001",
+        "AdamW": adam + "eps=1e-08, eta=1.0, weight_decay_rate=0",
+        "AMSGrad": adam + "eps=1e-08, eta=1.0",
+        "AdaBound": adam + "final_lr=0.1, gamma=0.001, eps=1e-08, eta=1.0",
+        "AMSBound": adam + "final_lr=0.1, gamma=0.001, eps=1e-08, eta=1.0",
+    }
+    for name, arguments in expected.items():
+        found = inspect.signature(getattr(optimizers, name)).parameters.values()
+        here = ", ".join(f"{p.name}={p.default}" for p in found if p.kind is p.POSITIONAL_OR_KEYWORD)
+        assert here.replace("weight_decay_rate=0.0", "weight_decay_rate=0") == arguments, name
+    assert {*expected, "LARS", "RMSpropWarmup", "Optimizer", "schedules"} == set(optimizers.__all__)
+
+
 def test_defaults_are_chainers():
     assert (SGD().learning_rate, RMSprop().learning_rate, Adam().learning_rate) == (0.01, 0.01, 0.001)
     assert (RMSprop().alpha, RMSprop().eps, RMSprop().eps_inside_sqrt) == (0.99, 1e-8, False)
     assert (Adam().beta1, Adam().beta2, Adam().eps, Adam().corrected_eps) == (0.9, 0.999, 1e-8, False)
 
 
-@EACH
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in ("AdaDelta", *BOUND)])
 def test_the_learning_rate_may_change(rule):
     make, textbook = RULES[rule]
     model, p, s = chain([1.0, -2.0]), np.array([1.0, -2.0]), {}
     optimizer = make().setup(model)
     for t in range(1, 6):
-        optimizer.learning_rate = 0.03 if t < 3 else 0.0
-        model.a.grad = np.array([0.5, 0.1 * t])
-        if t < 3:
-            p = textbook(p, np.array([0.5, 0.1 * t]), t, s)
+        optimizer.learning_rate = lr = 0.03 if t < 3 else 0.01
+        g = np.array([0.5, 0.1 * t])
+        model.a.grad, p = g, textbook(p, g, t, s, lr=lr)
         optimizer.update()
     np.testing.assert_allclose(model.a.array, p, rtol=1e-12)
 
@@ -164,7 +297,7 @@ def test_gradients_are_left_as_they_are(rule):
     assert model.a.grad.tolist() == [0.5, 0.25]
 
 
-@EACH
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in ("AdamW", "MSVAG", "Adam, all flags")])
 def test_zero_gradients(rule):
     model = chain([1.0, 2.0], dtype=np.float32)
     model.a.grad = np.zeros(2)
@@ -202,66 +335,6 @@ def test_a_rule_must_be_given():
     model.a.grad = np.ones(1)
     with pytest.raises(NotImplementedError):
         Optimizer(0.1).setup(model).update()
-
-
-# hooks
-
-
-def test_clipping_by_hand():
-    model = chain([0.0, 0.0], [0.0])
-    model.a.grad, model.b.grad = np.array([3.0, 0.0]), np.array([4.0])
-    clip = GradientClipping(1.0)
-    optimizer = SGD(1.0).setup(model)
-    optimizer.add_hook(clip)
-    optimizer.update()
-    assert clip.norm == 5.0
-    np.testing.assert_allclose([*model.a.array, *model.b.array], [-0.6, 0, -0.8], rtol=1e-15)
-
-
-def test_small_and_zero_gradients_are_not_scaled():
-    for g, threshold in (
-        ([0.3, 0.4], 1.0),
-        ([0.6, 0.8], 1.0),
-        ([0.0, 0.0], 1.0),
-        ([0.0, 0.0], 1e12),
-        ([3.0, 4.0], math.inf),
-    ):
-        model = chain([0.0, 0.0], dtype=np.float32)
-        model.a.grad = np.float32(g)
-        optimizer = SGD(1.0).setup(model)
-        optimizer.add_hook(GradientClipping(threshold))
-        optimizer.update()
-        np.testing.assert_allclose(model.a.array, -np.float32(g), rtol=1e-6)
-
-
-def test_clipping_sees_only_the_used_and_all_of_them():
-    """Also when they lie in several runs."""
-    model = chain([0.0], [0.0], [0.0])
-    optimizer, clip = SGD(1.0), GradientClipping(1.0)
-    optimizer.setup(model).add_hook(clip)
-    model.a.grad, model.c.grad = np.array([3.0]), np.array([4.0])
-    model.b.node.slot = None
-    optimizer.update()
-    assert clip.norm == 5.0
-    np.testing.assert_allclose([model.a.array[0], model.b.array[0], model.c.array[0]], [-0.6, 0, -0.8])
-
-
-@pytest.mark.parametrize("threshold", [-1.0, 0.0, math.nan])
-def test_a_clipping_threshold_is_positive(threshold):
-    with pytest.raises(ValueError, match="GradientClipping: threshold"):
-        GradientClipping(threshold)
-
-
-def test_hooks_run_in_order_before_the_step():
-    model, seen = chain([1.0]), []
-    optimizer = SGD(1.0).setup(model)
-    optimizer.add_hook(lambda parts: seen.append([part.grad.tolist() for part in parts]), "before")
-    optimizer.add_hook(lambda parts: [part.grad.__imul__(2) for part in parts] and None, "double")
-    optimizer.add_hook(lambda parts: seen.append([part.grad.tolist() for part in parts]), "after")
-    model.a.grad = np.array([0.25])
-    optimizer.update()
-    assert seen == [[[0.25]], [[0.5]]]
-    assert model.a.array.tolist() == [0.5]
 
 
 # resuming
@@ -392,3 +465,139 @@ def test_an_update_without_gradients_changes_nothing():
     before = model.flat.copy()
     optimizer.update()
     np.testing.assert_array_equal(model.flat, before)
+
+
+def test_nesterov_by_hand():
+    """v = -0.5 * 2, then 0.5 * v - 1: p = 0.25 v - 1.5 * 0.5 * 2 each time."""
+    model = chain([4.0])
+    optimizer = optimizers.NesterovAG(0.5, 0.5).setup(model)
+    for expected in (4 - 0.25 - 1.5, 4 - 0.25 - 1.5 - 0.375 - 1.5):
+        model.a.grad = np.array([2.0])
+        optimizer.update()
+        assert model.a.array.tolist() == [expected]
+
+
+def test_lars_is_momentum_behind_its_hook():
+    rng, models = generator(3), [chain([1.0, 2.0], [3.0]) for _ in range(2)]
+    lars = optimizers.LARS(0.03, 0.8, weight_decay=0.1).setup(models[0])
+    plain = optimizers.MomentumSGD(0.03, 0.8).setup(models[1])
+    plain.add_hook(GradientLARS(weight_decay=0.1))
+    for _ in range(5):
+        for p, q in zip(*(model.params() for model in models)):
+            p.grad = q.grad = rng.standard_normal(p.shape)
+        lars.update()
+        plain.update()
+    np.testing.assert_array_equal(models[0].flat, models[1].flat)
+
+
+def test_graves_survives_rounding():
+    """With gradients that hardly vary, n - mean^2 rounds to less than -eps in float32."""
+    model = chain([0.0], dtype=np.float32)
+    optimizer = optimizers.RMSpropGraves(1e-4).setup(model)
+    for t in range(300):
+        model.a.grad = np.float32([1000.0 + t % 2 / 1000])
+        optimizer.update()
+    assert np.isfinite(model.a.array).all()
+
+
+@pytest.mark.parametrize("rule", ["SGD", "Adam", "MSVAG", "SMORMS3"])
+def test_large_models_are_stepped_in_pieces(rule):
+    """A size that the pieces do not divide, against the textbook."""
+    rng, (make, textbook), n = generator(4), RULES[rule], 2 * BLOCK + 12_345
+    model = chain(rng.standard_normal(n))
+    p, s, optimizer = model.a.array.copy(), {}, make().setup(model)
+    for t in (1, 2, 3):
+        g = rng.standard_normal(n)
+        model.a.grad = g
+        p = textbook(p, g, t, s)
+        optimizer.update()
+    np.testing.assert_allclose(model.a.array, p, rtol=1e-10, atol=1e-12)
+    assert len(optimizer._whole[0].blocks) == 3
+
+
+def test_subnormal_state_is_cleared():
+    """A gradient that stays 0 leaves no subnormal numbers behind, which would make each step slow."""
+    model = chain([1.0, 1.0], dtype=np.float32)
+    optimizer = Adam(0.1).setup(model)
+    for t in range(64 * 15):
+        model.a.grad = np.float32([1.0 if t == 0 else 0.0, 1.0])
+        optimizer.update()
+    m = optimizer.state()["m"]
+    assert m[0] == 0
+    assert m[1] > 1
+    assert optimizer.state()["v"][0] > 0.1
+
+
+# rates of sub-links, frozen parameters
+
+
+def test_a_sub_link_has_its_own_rate():
+    model = Chain(a=L.Linear(2, 2), b=L.Linear(2, 2), c=L.Linear(2, 2))
+    before = [p.array.copy() for p in model.params()]
+    optimizer = SGD(0.5).setup(model).scale(model.b, 0.1)
+    assert optimizer.scale(model.b.b, 0.0) is optimizer
+    for p in model.params():
+        p.grad = np.ones(p.shape, np.float32)
+    optimizer.update()
+    steps = [(b - p.array).mean() for b, p in zip(before, model.params())]
+    np.testing.assert_allclose(steps, [0.5, 0.5, 0.05, 0, 0.5, 0.5], rtol=1e-5)
+    optimizer.scale(model.b, 2)  # the last call counts, whatever it covers
+    optimizer.update()
+    np.testing.assert_allclose((before[3] - model.b.b.array).mean(), 1, rtol=1e-5)
+    with pytest.raises(ValueError, match="scale: the factor must not be negative, got -1"):
+        optimizer.scale(model.a, -1)
+
+
+def test_a_rate_of_one_changes_nothing():
+    models = [trainee() for _ in range(2)]
+    plain, scaled = Adam(0.1).setup(models[0]), Adam(0.1).setup(models[1]).scale(models[1].a, 1.0)
+    for model, optimizer in zip(models, (plain, scaled)):
+        train(model, optimizer, range(6))
+    np.testing.assert_array_equal(models[0].flat, models[1].flat)
+
+
+def test_a_rate_goes_with_a_copy():
+    model = Chain(a=L.Linear(2, 2), b=L.Linear(2, 2))
+    twin, optimizer = copy.deepcopy((model, SGD(0.5).setup(model).scale(model.a, 0)))
+    before = twin.flat.copy()
+    for p in twin.params():
+        p.grad = np.ones(p.shape, np.float32)
+    optimizer.update()
+    np.testing.assert_allclose(before - twin.flat, [0] * 6 + [0.5] * 6, rtol=1e-5)
+
+
+@EACH
+def test_a_disabled_parameter_is_one_without_a_gradient(rule):
+    make, runs = RULES[rule][0], []
+    for disable in (False, True):
+        model, rng = chain([1.0, 2.0], [3.0]), generator(5)
+        optimizer = make().setup(model)
+        for t in range(6):
+            model.cleargrads()
+            model.a.grad, g = rng.standard_normal(2), rng.standard_normal(1)
+            model.b.update_enabled = not disable or t not in (2, 3)
+            if disable or t not in (2, 3):
+                model.b.grad = g
+            optimizer.update()
+        assert optimizer.state()["steps"] == [6, 4]
+        runs.append(model.flat.copy())
+    np.testing.assert_array_equal(*runs)
+
+
+# gradients of several batches
+
+
+def test_accumulated_gradients_are_those_of_one_batch():
+    rng = generator(6)
+    x, t = rng.standard_normal((12, 3)), rng.standard_normal((12, 2))
+    whole, pieces = (chain(np.ones((3, 2)) / 3) for _ in range(2))
+    one, several = (Adam(0.1).setup(model) for model in (whole, pieces))
+    for _ in range(3):
+        one.update(lambda: F.mean_squared_error(F.matmul(x, whole.a), t))
+        pieces.cleargrads()
+        for i in range(0, 12, 4):
+            loss = F.mean_squared_error(F.matmul(x[i : i + 4], pieces.a), t[i : i + 4])
+            loss.backward(loss_scale=1 / 3)
+        np.testing.assert_allclose(pieces.a.grad, whole.a.grad, rtol=1e-13, atol=1e-15)
+        several.update()
+    np.testing.assert_allclose(pieces.a.array, whole.a.array, rtol=1e-12)

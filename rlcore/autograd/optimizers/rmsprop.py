@@ -105,7 +105,8 @@ class RMSpropWarmup(Optimizer):
 
     def numbers(self, rate: float, t: int) -> tuple[float, ...]:
         share = self.sgd_share(t)
-        return self.alpha, 1 - self.alpha, self.momentum, self.eps, rate * share, (1 - share) * self.rms_lr, rate
+        rms = (1 - share) * self.rms_lr / rate if rate else 0.0
+        return self.alpha, 1 - self.alpha, self.momentum, self.eps, share, rms, rate
 
     def step(
         self, p: Any, g: Any, tmp: Any, ms: Any, delta: Any,
@@ -120,7 +121,6 @@ class RMSpropWarmup(Optimizer):
         np.divide(rms, tmp, out=tmp)
         tmp += sgd
         tmp *= g
-        tmp /= rate
         delta *= momentum
         delta -= tmp
         np.multiply(delta, rate, out=tmp)
