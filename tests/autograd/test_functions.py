@@ -64,8 +64,8 @@ def test_every_ufunc_has_a_row():
 
 NO_OPS = {
     "array", "node", "data", "shape", "ndim", "size", "dtype", "xp", "requires_grad", "creator", "item", "grad",
-    "grad_var", "name", "_name", "addgrad", "copydata", "cleargrad", "backward", "unchain_backward",
-    "__init__", "__len__", "__repr__", "__array_ufunc__", "__array_function__",
+    "grad_var", "name", "_name", "addgrad", "copydata", "cleargrad", "backward", "unchain",
+    "unchain_backward", "__init__", "__len__", "__repr__", "__array_ufunc__", "__array_function__",
     "__array_priority__", "__array__", "__bool__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__",
     "__hash__", "__doc__", "__slots__", "__module__", "__annotations__", "__annotate_func__", "__annotations_cache__",
     "__static_attributes__", "__firstlineno__",

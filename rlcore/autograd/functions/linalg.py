@@ -132,7 +132,7 @@ class Cholesky(Function):
         xp, n = xp_of(raw(y)), y.shape[-1]
         lower = xp.tril(xp.ones((n, n), y.dtype)) * (1 - 0.5 * xp.eye(n, dtype=y.dtype))
         inverse = Inv().apply(y) if traced(y) else _solver("inv", y)
-        g = _swapped(inverse) @ (lower * (_swapped(y) @ gy)) @ inverse
+        g = _swapped(inverse) @ ((_swapped(y) @ gy) * lower) @ inverse
         return 0.5 * (g + _swapped(g))
 
 

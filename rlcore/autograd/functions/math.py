@@ -357,7 +357,6 @@ def _from_axis(name: str, x: Any, y: Any, axis: int) -> Any:
 
 UFUNCS.update({
     np.add: Add, np.subtract: Sub, np.multiply: Mul, np.true_divide: Div, np.power: Pow, np.negative: Neg,
-    np.absolute: Absolute, np.square: Square, np.sqrt: Sqrt, np.exp: Exp, np.expm1: Expm1,
-    np.log: Log, np.log1p: Log1p, np.log2: Log2, np.log10: Log10, np.maximum: Maximum,
-    np.minimum: Minimum,
+    np.positive: Identity, np.absolute: Absolute, np.square: Square, np.sqrt: Sqrt, np.exp: Exp, np.expm1: Expm1,
+    np.log: Log, np.log1p: Log1p, np.log2: Log2, np.log10: Log10, np.maximum: Maximum, np.minimum: Minimum,
 })  # fmt: skip

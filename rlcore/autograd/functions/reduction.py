@@ -142,7 +142,7 @@ _LOWEST = {np.dtype(t): float(np.finfo(t).min) for t in (np.float16, np.float32,
 
 def _finite(x: Any) -> Any:
     """x with the lowest number for -inf, from which -inf can be subtracted."""
-    return np.maximum(x, _LOWEST[x.dtype])
+    return np.maximum(x, _LOWEST.get(x.dtype, -np.inf))
 
 
 def logsumexp(x, axis=None, *, keepdims=False):

@@ -9,6 +9,7 @@ import numpy as np
 
 from rlcore.autograd.dual import raw, sum_to, traced, weak
 from rlcore.autograd.function import Function
+from rlcore.backend import xp_of
 
 __all__ = [
     "digamma", "erf", "erfc", "erfcinv", "erfcx", "erfinv", "lgamma", "log_ndtr", "ndtr", "ndtri", "polygamma", "zeta",
@@ -195,7 +196,7 @@ class Digamma(Function):
         return _compute("digamma", x)
 
     def backward(self, gy, x):
-        return gy * (Polygamma(1).apply(x) if traced(x) else _compute("polygamma", 1, x))
+        return gy * (Zeta(2).apply(x) if traced(x) else _compute("zeta", 2, x))
 
 
 def digamma(x):
@@ -222,7 +223,7 @@ def polygamma(n, x):
     n = weak(raw(n))
     if not isinstance(n, int) and (not hasattr(n, "dtype") or n.dtype.kind not in "iu"):
         raise TypeError(f"polygamma: n must be an integer or hold integers, got {getattr(n, 'dtype', n)}")
-    return Polygamma(n).apply(x)
+    return Polygamma(xp_of(raw(x)).asarray(n)).apply(x)
 
 
 class Zeta(Function):
@@ -235,7 +236,7 @@ class Zeta(Function):
         return _compute("zeta", self.s, q)
 
     def backward(self, gy, s, q):
-        slope = -s * (Zeta(s + 1).apply(q) if traced(q) else _compute("zeta", s + 1, q))
+        slope = (Zeta(s + 1).apply(q) if traced(q) else _compute("zeta", s + 1, q)) * -s
         return sum_to(gy * slope, q.shape)
 
 

@@ -95,6 +95,10 @@ def test_logsumexp_with_some_minus_infinities():
     np.testing.assert_allclose(x.grad, [[0, 0, 0], [0.5, 0, 0.5]], rtol=1e-15)
 
 
+def test_logsumexp_of_integers_is_a_float():
+    np.testing.assert_allclose(F.logsumexp(np.array([0, 0])).array, np.log(2), rtol=1e-15)
+
+
 def test_logsumexp_over_no_elements_is_refused():
     with pytest.raises(ValueError, match=r"logsumexp: .*zero-size.*x \(2, 0\)"):
         F.logsumexp(np.ones((2, 0)), axis=1)

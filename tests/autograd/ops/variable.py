@@ -67,6 +67,7 @@ OPS = [
     Op("numpy.divide", lambda x: np.divide(np.ones(4, x.dtype), x), lambda x: x**-1.0, [A34], host=True),
     Op("numpy.power", np.power, lambda x, y: np.exp(y * np.log(x)), [A34, V4], positive=True, scalar=True),
     Op("numpy.negative", np.negative, lambda x: 0 - x, [A34], scalar=True),
+    Op("numpy.positive", np.positive, lambda x: 0 + x, [A34], scalar=True),
     Op("numpy.absolute", np.absolute, lambda x: x * np.sign(x), [A34], scalar=True),
     Op("numpy.square", np.square, lambda x: x * x, [A34], scalar=True),
     Op("numpy.sqrt", np.sqrt, lambda x: x**0.5, [A34], positive=True, scalar=True),
