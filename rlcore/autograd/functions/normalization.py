@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from rlcore.autograd.dual import column_sum, ones_for, raw
+from rlcore.autograd.frame import Frame
 from rlcore.autograd.function import Function
 from rlcore.autograd.functions.array import cast, reshape
 from rlcore.autograd.functions.linalg import matmul
@@ -26,142 +26,19 @@ __all__ = [
     "normalize",
 ]
 
-CHUNK = 1 << 16  # elements of a block: with its temporaries it stays in a core's second-level cache
-WIDTH = 1024  # elements of a row, where several rows of a few channels may count as one
 
-
-class Frame:
-    """x as (rows, channels) or (images, channels, pixels), as it lies in memory and without a copy if that can be.
-
-    Of the axes, `keys` are the channels. Channels that lie last are repeated `times` times in a row, which keeps the
-    inner loops long; the sums over a row's repetitions are folded at the end.
-    """
-
-    def __init__(self, x: Any, keys: tuple[int, ...]):
-        rest = tuple([i for i in range(x.ndim) if i not in keys])
-        self.kept = tuple([x.shape[i] for i in keys])
-        self.channels = math.prod(self.kept)
-        self.m = x.size // (self.channels or 1)  # elements of a channel
-        self.perm: Any = None
-        inner = math.prod(x.shape[keys[-1] + 1 :])
-        if inner > 1 and x.flags.c_contiguous and keys[-1] - keys[0] == len(keys) - 1:
-            self.times, self.pixels = 1, inner
-            self.shape: tuple[int, ...] = (self.m // inner, self.channels, inner)
-            return
-        if keys[0] < len(rest):
-            self.perm = (*rest, *keys)
-        self.times = self.pixels = 1
-        if 2 * self.channels <= WIDTH and x.size >= CHUNK // 2 and isinstance(x, np.ndarray):
-            self.times = math.gcd(self.m, 1 << (WIDTH // self.channels).bit_length() - 1)
-        self.shape = (self.m // self.times, self.times * self.channels)
-
-    def of(self, x: Any) -> Any:
-        """x, or a gradient of its shape, in this frame; float16 as float32."""
-        if self.perm is not None:
-            x = x.transpose(self.perm)
-        if x.dtype == np.float16:
-            x = x.astype(np.float32)
-        return (x if x.flags.c_contiguous else x.copy()).reshape(self.shape)
-
-    def back(self, y: Any, like: Any) -> Any:
-        """The array in this frame with like's axes and dtype."""
-        if self.perm is None:
-            y = y.reshape(like.shape)
-        else:
-            y = y.reshape([like.shape[i] for i in self.perm]).transpose([self.perm.index(i) for i in range(like.ndim)])
-        return y if y.dtype == like.dtype else y.astype(like.dtype)
-
-    def vector(self, v: Any) -> Any:
-        """A value for each channel, as it broadcasts over a block."""
-        v = v.reshape(self.channels)
-        if self.times > 1:
-            return np.tile(v, self.times)
-        return v if self.pixels == 1 else v[:, None]
-
-    def blocks(self, *arrays: Any) -> Any:
-        """Pieces of some arrays in this frame, small enough for the cache; on a device the whole arrays."""
-        n = self.shape[0]
-        step = max(1, CHUNK // (math.prod(self.shape[1:]) or 1)) if isinstance(arrays[0], np.ndarray) else n
-        if n <= step:
-            yield arrays
-            return
-        for i in range(0, n, step):
-            yield [a[i : i + step] for a in arrays]
-
-    def total(self, block: Any) -> Any:
-        """A block's sums over all but its channels, the repetitions apart."""
-        if self.pixels == 1:
-            return ones_for(block).dot(block)
-        pixels = block.reshape(-1, self.pixels)
-        return pixels.dot(ones_for(pixels.T)).reshape(len(block), self.channels).sum(axis=0)
-
-    def folded(self, sums: list[Any]) -> Any:
-        """One sum for each channel out of those of the blocks."""
-        if len(sums) == 1 and self.times == 1:
-            return sums[0].reshape(self.kept)
-        return np.array(sums).reshape(-1, self.channels).sum(axis=0).reshape(self.kept)
-
-    def moments(self, x: Any) -> Any:
-        """Mean and variance of each channel, in one pass: blocks' own, merged as by Chan et al. 1979."""
-        counts, means, squares = [], [], []
-        for (block,) in self.blocks(x):
-            n = len(block) * self.pixels or 1
-            mean = self.total(block) * (1 / n)
-            d = block - (mean if self.pixels == 1 else mean[:, None])
-            d *= d
-            counts.append(n)
-            means.append(mean)
-            squares.append(self.total(d))
-        m = self.m or 1
-        if len(counts) == 1 and self.times == 1:
-            return mean.reshape(self.kept), (squares[0] * (1 / m)).reshape(self.kept)
-        n = np.repeat(counts, self.times)[:, None].astype(x.dtype)
-        each = np.array(means).reshape(-1, self.channels)
-        mean = (n * each).sum(axis=0) / m
-        d = each - mean
-        return mean.reshape(self.kept), (self.folded(squares) + (n * d * d).sum(axis=0).reshape(self.kept)) / m
-
-    def scaled(self, x: Any, a: Any, b: Any = None) -> Any:
-        """a * x + b, with values of a and b for each channel."""
-        y, a, b = xp_of(x).empty(self.shape, x.dtype), self.vector(a), None if b is None else self.vector(b)
-        for from_x, to_y in self.blocks(x, y):
-            np.multiply(from_x, a, out=to_y)
-            if b is not None:
-                to_y += b
-        return y
-
-    def sums(self, g: Any, x: Any, mean: Any) -> Any:
-        """For each channel the sums of g and of g * (x - mean)."""
-        mean, plain, centred = self.vector(mean), [], []
-        for from_g, from_x in self.blocks(g, x):
-            d = from_x - mean
-            d *= from_g
-            plain.append(self.total(from_g))
-            centred.append(self.total(d))
-        return self.folded(plain), self.folded(centred)
-
-    def combined(self, g: Any, x: Any, a: Any, b: Any, c: Any) -> Any:
-        """a * g + b * x + c, with values of a, b and c for each channel."""
-        y, a, b, c = xp_of(x).empty(self.shape, x.dtype), self.vector(a), self.vector(b), self.vector(c)
-        for from_g, from_x, to_y in self.blocks(g, x, y):
-            np.multiply(from_g, a, out=to_y)
-            to_y += from_x * b
-            to_y += c
-        return y
-
-
-def _wide(v: Any) -> Any:
+def _wide(v):
     return v.astype(np.float32) if v.dtype == np.float16 else v
 
 
-def _narrow(g: Any, like: Any) -> Any:
+def _narrow(g, like):
     return g if g.dtype == like.dtype else g.astype(like.dtype)
 
 
 class BatchNormalization(Function):
     saves = "x gamma beta mean inv"
 
-    def __init__(self, keys: tuple[int, ...], eps: float, frame: Frame, mean: Any, var: Any):
+    def __init__(self, keys: tuple[int, ...], eps: float, frame: Frame, mean, var):
         self.keys, self.eps, self.frame, self.mean, self.inv = keys, eps, frame, mean, 1 / np.sqrt(var + eps)
 
     def forward(self, x, gamma, beta):
@@ -325,6 +202,10 @@ def group_normalization(x, groups, gamma, beta, eps=1e-5):
     return _affine(reshape(y, x.shape), gamma, beta, (1,), x.dtype)
 
 
+def _row_products(a, b):
+    return np.vecdot(a, b) if isinstance(a, np.ndarray) else (a * b).sum(axis=1)
+
+
 class LayerNormalization(Function):
     saves = "x gamma beta normal inv"
 
@@ -333,9 +214,9 @@ class LayerNormalization(Function):
 
     def forward(self, x, gamma, beta):
         wide = _wide(x)
-        ones = ones_for(wide.T)
-        d = wide - (wide.dot(ones) * (1 / len(ones)))[:, None]
-        self.inv = 1 / np.sqrt((d * d).dot(ones) * (1 / len(ones)) + self.eps)[:, None]
+        share = 1 / (x.shape[1] or 1)
+        d = wide - (wide.dot(ones_for(wide.T)) * share)[:, None]
+        self.inv = 1 / np.sqrt(_row_products(d, d) * share + self.eps)[:, None]
         d *= self.inv
         self.normal = d
         y = d * _wide(gamma)
@@ -352,9 +233,11 @@ class LayerNormalization(Function):
         gy, gx = _wide(gy), None
         gn = gy * normal
         if ex is not None:
-            ones = ones_for(normal.T) * (1 / x.shape[1])
+            share = 1 / (x.shape[1] or 1)
             gx = gy * _wide(gamma)
-            gx -= gx.dot(ones)[:, None] + normal * (gx * normal).dot(ones)[:, None]
+            mean = (gx.dot(ones_for(gx.T)) * share)[:, None]
+            gx -= normal * (_row_products(gx, normal) * share)[:, None]
+            gx -= mean
             gx *= inv
             gx = _narrow(gx, x)
         return (

@@ -5,7 +5,7 @@ import pytest
 
 from rlcore.autograd import Variable, grad
 from rlcore.autograd import functions as F
-from rlcore.autograd.functions.normalization import CHUNK, Frame
+from rlcore.autograd.frame import CHUNK, Frame
 from rlcore.rng import generator
 
 X = np.array([[1, -2, 0.5], [3, 0, -1], [-1, 4, 2], [0, 1, 1]])
@@ -217,7 +217,7 @@ def test_float16_takes_its_moments_in_float32(shape):
 
 
 @pytest.mark.parametrize("shape", [(50000, 3), (200, 3, 16, 16)])
-def test_a_mean_far_from_zero_does_not_spoil_the_variance(shape):
+def test_a_mean_far_from_zero_spoils_neither_variance_nor_gradient(shape):
     x = (generator(5).standard_normal(shape) + 1000).astype(np.float32)
     axes = tuple([i for i in range(len(shape)) if i != 1])
     mean, var = np.zeros(3, "f"), np.ones(3, "f")
@@ -225,6 +225,13 @@ def test_a_mean_far_from_zero_does_not_spoil_the_variance(shape):
     wide = x.astype(np.float64)
     np.testing.assert_allclose(mean, wide.mean(axes), rtol=1e-6)
     np.testing.assert_allclose(var, wide.var(axes), rtol=1e-4)
+    gamma = Variable(np.ones(3, "f"))
+    y = F.batch_normalization(x, gamma, np.zeros(3, "f"))
+    gy = (1 + generator(6).standard_normal(shape)).astype(np.float32)
+    y.grad = gy
+    y.backward()
+    ulp = 2.0**-14  # of the mean in float32, which is right to a few of them
+    np.testing.assert_allclose(gamma.grad, (gy * normal(wide, axes)).sum(axes), atol=4 * ulp * x.size / 3)
 
 
 # bad input
