@@ -1,6 +1,7 @@
 """Timing in pairs: what is compared runs in turns, so that a clock that drifts meets both sides alike.
 
-Import this first: it fixes the thread counts to one, which NumPy and PyTorch read when they load.
+Import this first: it fixes the thread counts (one, or what BENCH_THREADS says), which NumPy and PyTorch read when they
+load.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from statistics import median
 from time import perf_counter
 from typing import NamedTuple
 
+COUNT = os.environ.get("BENCH_THREADS", "1")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-if "numpy" in sys.modules and any(os.environ.get(name) != "1" for name in THREADS):
+if "numpy" in sys.modules and any(os.environ.get(name) != COUNT for name in THREADS):
     raise RuntimeError("NumPy was loaded before the thread counts were set: import timing before it")
-os.environ.update(dict.fromkeys(THREADS, "1"))
+os.environ.update(dict.fromkeys(THREADS, COUNT))
 
 import numpy as np  # noqa: E402
 
