@@ -72,8 +72,8 @@ class Part:
     def clean(self) -> None:
         """Subnormal numbers of the state become 0.
 
-        The average of a gradient that stays 0 (a dead ReLU's) decays to one and no further: a step of Adam took 22 times
-        as long when three in ten had come to this.
+        The average of a gradient that stays 0 (a dead ReLU's) decays to one and no further: when three in ten had come
+        to this, a step of Adam took 22 times as long.
         """
         for vectors in self.blocks:
             tmp = vectors[2]
