@@ -25,8 +25,17 @@ def grad(
         outputs, seeds = [outputs[k] for k in grad_outputs], list(grad_outputs.values())
     if len(seeds) != len(outputs):
         raise ValueError(f"grad: {len(outputs)} outputs but {len(seeds)} grad_outputs; give one for each, or None")
-    wanted = {v.node for v in inputs} - {None}
-    needed = _between([v.node for v in outputs], wanted)
+    starts = [(v.node, _seed(v, g, enable_double_backprop)) for v, g in zip(outputs, seeds)]
+    found = pull(starts, {v.node for v in inputs} - {None}, enable_double_backprop)
+    return [None if v.node not in found else _like(found[v.node], v) for v in inputs]
+
+
+def pull(starts: Any, wanted: set[Any], traced: bool, ends: Any = frozenset()) -> dict[Any, Any]:
+    """Gradients at the wanted vertices, from (vertex, gradient) pairs; nothing passes through a vertex of ends.
+
+    traced: gradients are Variables, and what is computed with them is recorded.
+    """
+    needed = _between([vertex for vertex, _ in starts], wanted, ends)
     found: dict[Any, Any] = {}
     heap: list[tuple[int, Any]] = []
 
@@ -35,13 +44,13 @@ def grad(
             found[vertex] = found[vertex] + g
             return
         found[vertex] = g
-        if any(e in needed for e in vertex.edges):
+        if vertex not in ends and any(e in needed for e in vertex.edges):
             heappush(heap, (vertex.order, vertex))
 
-    with record(enable_double_backprop):
-        for v, g in zip(outputs, seeds, strict=True):
-            if v.node in needed:
-                arrive(v.node, _seed(v, g, enable_double_backprop))
+    with record(traced):
+        for vertex, g in starts:
+            if vertex in needed:
+                arrive(vertex, g)
         while heap:
             op = heappop(heap)[1]
             if op.saved is None:
@@ -51,7 +60,7 @@ def grad(
             for e in edges:
                 if isinstance(e, Leaf):
                     e.check(op.order)
-            if enable_double_backprop:
+            if traced:
                 gs = op.trace(g, tuple([e if e in needed else None for e in edges]))
             else:
                 op.edges = tuple([_PLAIN if e in needed else None for e in edges])
@@ -62,7 +71,7 @@ def grad(
             for e, g in zip(edges, (gs,) if len(edges) == 1 else gs, strict=True):
                 if e in needed and g is not None:
                     arrive(e, g)
-    return [None if v.node not in found else _like(found[v.node], v) for v in inputs]
+    return found
 
 
 class _Plain:
@@ -82,17 +91,18 @@ def _variables(name: str, group: Any) -> list[Variable]:
     return group
 
 
-def _between(starts: list[Any], wanted: set[Any]) -> set[Any]:
-    """The vertices on a path from starts to wanted, both ends included."""
+def _between(starts: list[Any], wanted: set[Any], ends: Any) -> set[Any]:
+    """The vertices on a path from starts to wanted, both included, that leads through none of ends."""
     seen, stack = set(), [v for v in starts if v is not None]
     while stack:
         vertex = stack.pop()
         if vertex not in seen:
             seen.add(vertex)
-            stack.extend(e for e in vertex.edges if e is not None)
+            if vertex not in ends:
+                stack.extend(e for e in vertex.edges if e is not None)
     needed: set[Any] = set()
     for vertex in sorted(seen, key=lambda v: -v.order):  # oldest first: what a vertex leads to is known when it comes
-        if vertex in wanted or any(e in needed for e in vertex.edges):
+        if vertex in wanted or (vertex not in ends and any(e in needed for e in vertex.edges)):
             needed.add(vertex)
     return needed
 

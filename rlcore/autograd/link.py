@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import rlcore.autograd.parameter as _parameter
-from rlcore.autograd import link_hooks, serializers, storage
+from rlcore.autograd import link_hooks, states, storage
 from rlcore.autograd.devices import mover
 from rlcore.autograd.function import next_order
 from rlcore.autograd.members import Members
@@ -236,16 +236,16 @@ class Link(Members):
     # saving
     def state(self) -> dict[str, Any]:
         """Nested dicts of arrays, as the links nest; None for a parameter whose shape is not known yet."""
-        return serializers.nested(serializers.entries(self))
+        return states.nested(states.entries(self))
 
     def check(self, state: dict[str, Any]) -> None:
         """ValueError, naming the first wrong entry, unless `state` has this link's names, shapes and dtypes."""
-        serializers.check(self, serializers.flattened(state))
+        states.check(self, states.flattened(state))
 
     def load(self, state: dict[str, Any]) -> None:
         """Take values from `state()`, in place, after `check`; sizes still unknown are taken from the state."""
-        given = serializers.flattened(state)
-        serializers.check(self, given)
+        given = states.flattened(state)
+        states.check(self, given)
         for path, p in self.namedparams():
             if given[path] is not None:
                 if p.array is None:

@@ -17,6 +17,7 @@ from rlcore.autograd.functions import (
     noise,
     normalization,
     rearranging,
+    recompute,
     reduction,
     reinforcement,
     rounding,
@@ -39,6 +40,7 @@ from rlcore.autograd.functions.math import *
 from rlcore.autograd.functions.noise import *
 from rlcore.autograd.functions.normalization import *
 from rlcore.autograd.functions.rearranging import *
+from rlcore.autograd.functions.recompute import *
 from rlcore.autograd.functions.reduction import *
 from rlcore.autograd.functions.reinforcement import *
 from rlcore.autograd.functions.rounding import *
@@ -62,6 +64,7 @@ __all__ = [
     *noise.__all__,
     *normalization.__all__,
     *rearranging.__all__,
+    *recompute.__all__,
     *reduction.__all__,
     *reinforcement.__all__,
     *rounding.__all__,

@@ -58,6 +58,10 @@ class Adam(Optimizer):
     def alpha(self, value: Rate) -> None:
         self.learning_rate = value
 
+    @property
+    def chainer_form(self) -> dict[str, tuple[float, float]]:  # type: ignore[override]
+        return {"m": (1 - self.beta1, 0), "v": (1 - self.beta2, 0), "vhat": (1 - self.beta2, 0)}
+
     def numbers(self, rate: float, t: int) -> tuple[float, ...]:
         b1, b2, correction, scale = self.beta1, self.beta2, math.sqrt(1 - self.beta2**t), math.sqrt(1 - self.beta2)
         eps = self.eps / scale * (correction if self.corrected_eps else 1)

@@ -76,6 +76,7 @@ class SMORMS3(Optimizer):
     """
 
     slots = ("mem", "g", "g2")  # mem is memory - 1
+    chainer_form = {"mem": (1, 1)}
     n_scratch = 2
 
     def __init__(self, lr: Rate = 0.001, eps: float = 1e-16):

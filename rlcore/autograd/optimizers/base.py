@@ -8,7 +8,7 @@ parameter without a gradient is left alone and keeps its own step count, as in P
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -34,6 +34,7 @@ class Optimizer(LossScaling):
     """
 
     slots: tuple[str, ...] = ()  # names of the state vectors, which start as zeros
+    chainer_form: Mapping[str, tuple[float, float]] = {}  # factor and summand by which a slot becomes Chainer's array
     n_scratch = 1  # scratch vectors that a step needs
 
     def __init__(self, learning_rate: Rate):
