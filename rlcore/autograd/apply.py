@@ -51,7 +51,7 @@ def written_out(cls: type[Function]) -> Any:
         if set(names) & set(saves):
             raise TypeError(f"{cls.__name__}: inputs taken as *{names[0]} have no names and cannot be saved")
         head = call = "*xs"
-        unpack, anything, edges, listed = _UNPACK_MANY, "any(e is not None for e in es)", "es", "xs"
+        unpack, anything, edges, listed = _UNPACK_MANY, "es.count(None) < len(es)", "es", "xs"
     else:
         head = ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters)
         call = ", ".join(names)
@@ -86,8 +86,15 @@ _UNPACK_ONE = """
         {0} = {0}.array"""
 
 _UNPACK_MANY = """
-    es = tuple([x.node if isinstance(x, Variable) else None for x in xs])
-    xs = tuple([x.array if isinstance(x, Variable) else x for x in xs])"""
+    es, arrays = [], []
+    for x in xs:
+        if isinstance(x, Variable):
+            es.append(x.node)
+            arrays.append(x.array)
+        else:
+            es.append(None)
+            arrays.append(x)
+    es, xs = tuple(es), arrays"""
 
 _APPLY = """
 def apply(self, {head}):{unpack}

@@ -60,6 +60,8 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
     if x.shape == shape:
         return x
     lead = x.ndim - len(shape)
+    if lead == 1 and x.shape[1:] == shape != ():
+        return x.sum(axis=0)
     axes = tuple([i for i in range(x.ndim) if i < lead or (shape[i - lead] == 1 and x.shape[i] != 1)])
     return x.sum(axis=axes, keepdims=True).reshape(shape)
 

@@ -20,13 +20,17 @@ __all__ = [
 ]
 
 
-def _coefficient(n: int, dropped: Any, normalize: bool, dtype: Any) -> Any:
-    """1 / n or, with normalize, 1 / the number of labels that are not dropped (at least 1)."""
+def _count(dropped: Any) -> Any:
+    """How many are dropped; on a device the number stays there."""
+    return int(np.count_nonzero(dropped)) if isinstance(dropped, np.ndarray) else dropped.sum()
+
+
+def _coefficient(t: Any, n_dropped: Any, normalize: bool, dtype: Any) -> Any:
+    """1 / len(t) or, with normalize, 1 / the number of labels that are not dropped (at least 1)."""
     if not normalize:
-        return 1 / (n or 1)
-    if isinstance(dropped, np.ndarray):
-        return 1 / (dropped.size - int(np.count_nonzero(dropped)) or 1)
-    return (1 / np.maximum((~dropped).sum(), 1)).astype(dtype)  # on a device the number stays there
+        return 1 / (len(t) or 1)
+    n = t.size - n_dropped
+    return 1 / (n or 1) if isinstance(n, int) else (1 / np.maximum(n, 1)).astype(dtype)
 
 
 class SoftmaxCrossEntropy(Function):
@@ -40,9 +44,11 @@ class SoftmaxCrossEntropy(Function):
 
     def read(self, x, t):
         """Where the labels are in x, which are dropped (None for none), and the factor of each label's loss."""
-        dropped, host = t == self.ignore_label, isinstance(t, np.ndarray)
-        factor = _coefficient(len(t), dropped, self.normalize, x.dtype) if self.mean else 1
-        if host and not np.count_nonzero(dropped):
+        dropped = t == self.ignore_label
+        n_dropped = _count(dropped)
+        factor = _coefficient(t, n_dropped, self.normalize, x.dtype) if self.mean else 1
+        host = isinstance(n_dropped, int)
+        if host and n_dropped == 0:
             dropped = None
         else:
             t = t * ~dropped
@@ -52,6 +58,8 @@ class SoftmaxCrossEntropy(Function):
             factor = self.class_weight[t] * factor
         if dropped is not None:
             factor = (~dropped).astype(x.dtype) * factor
+        if t.ndim == 1:
+            return (arange_beside(t, len(t)), t), dropped, factor
         first, *rest = [arange_beside(t, n).reshape(n, *[1] * (t.ndim - a - 1)) for a, n in enumerate(t.shape)]
         return (first, t, *rest), dropped, factor
 
@@ -164,4 +172,4 @@ def sigmoid_cross_entropy(x, t, normalize=True, reduce="mean"):
     loss = where(~dropped, softplus(x) - x * t.astype(x.dtype), 0.0)
     if reduce == "no":
         return loss
-    return sum(loss) * _coefficient(len(t) if t.ndim else 1, dropped, normalize, x.dtype)
+    return sum(loss) * _coefficient(t.reshape(-1) if t.ndim == 0 else t, _count(dropped), normalize, x.dtype)

@@ -129,7 +129,10 @@ def permutate(x, indices, axis=0, inv=False):
 def scatter_add(a, slices, b):
     """a with b added at a[slices]; what is indexed twice is added twice."""
     index = tuple(map(raw, slices)) if isinstance(slices, tuple) else raw(slices)
-    place = raw(a)[index]
+    try:
+        place = raw(a)[index]
+    except IndexError as error:
+        raise IndexError(f"scatter_add: {error} (got a {tuple(a.shape)})") from error
     if shape_of(place) != shape_of(b) or place.dtype != b.dtype:
         raise ValueError(
             f"scatter_add: a[slices] is {shape_of(place)} {place.dtype}, b {shape_of(b)} {b.dtype}; give b that shape "

@@ -28,8 +28,9 @@ class Concat(Function):
         self.axis = axis
 
     def forward(self, *xs):
-        self.sizes = [x.shape[self.axis] for x in xs]
-        return xp_of(xs[0]).concatenate(xs, axis=self.axis)
+        axis = self.axis
+        self.sizes = [x.shape[axis] for x in xs]
+        return xp_of(xs[0]).concatenate(xs, axis)
 
     def backward(self, gy):
         at, gs = 0, []
@@ -69,17 +70,17 @@ class Stack(Function):
         self.axis = axis
 
     def forward(self, *xs):
-        shape, n = xs[0].shape, len(xs[0].shape) + 1
+        shape, dtype, k = xs[0].shape, xs[0].dtype, len(xs)
+        n = len(shape) + 1
         if not -n <= self.axis < n:
             raise ValueError(f"axis {self.axis} is out of range for {n} axes")
+        if [x.shape for x in xs].count(shape) < k or [x.dtype for x in xs].count(dtype) < k:
+            raise ValueError("the arrays must have one shape and one dtype")
         at = self.axis % n
-        for x in xs:
-            if x.shape != shape or (x.dtype is not xs[0].dtype and x.dtype != xs[0].dtype):
-                raise ValueError("the arrays must have one shape and one dtype")
-        y = xp_of(xs[0]).empty((*shape[:at], len(xs), *shape[at:]), xs[0].dtype)
+        y = xp_of(xs[0]).empty((*shape[:at], k, *shape[at:]), dtype)
         self.before = before = (slice(None),) * at
         for i, x in enumerate(xs):
-            y[(*before, i)] = x
+            y[(*before, i) if before else i] = x
         return y
 
     def backward(self, gy):
@@ -193,7 +194,8 @@ class SplitAxis(Function):
 
     def forward(self, x):
         self.shape = x.shape
-        return xp_of(x).split(x, self.at, axis=self.axis)
+        before = (slice(None),) * self.axis
+        return [x[(*before, slice(start, end))] for start, end in pairwise([0, *self.at, None])]
 
     def backward(self, gys):
         n = len(self.at) + 1

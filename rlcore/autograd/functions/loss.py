@@ -10,6 +10,7 @@ import numpy as np
 from rlcore.autograd.dual import broadcast_to, raw, weak
 from rlcore.autograd.function import Function
 from rlcore.autograd.functions.activation import relu, softplus
+from rlcore.autograd.functions.indexing import arange_beside
 from rlcore.autograd.functions.linalg import matmul
 from rlcore.autograd.functions.math import exp, identity, sqrt, square
 from rlcore.autograd.functions.reduction import average, sum
@@ -290,7 +291,10 @@ def hinge(x, t, norm="L1", reduce="mean"):
         raise ValueError(f"hinge: norm must be 'L1' or 'L2', got {norm!r}")
     check_reduce("hinge", reduce, ("mean", "no"))
     sign = xp_of(t).ones(x.shape, x.dtype)
-    sign[xp_of(t).arange(len(t)), t] = -1
+    try:
+        sign[arange_beside(t, len(t)), t] = -1
+    except IndexError as error:
+        raise IndexError(f"hinge: {error} (got x {tuple(x.shape)})") from error
     y = relu(identity(x) * sign + 1)
     y = y if norm == "L1" else square(y)
     return y if reduce == "no" else sum(y) * (1 / (len(x) or 1))

@@ -29,7 +29,8 @@ __all__ = [
 def _kept(shape: Any, ratio: float, like: Any, rng: Any) -> Any:
     """An array of like's dtype: 0 with probability `ratio` (to 1 in 65,536), else 1."""
     draws = (rng or default()).integers(0, 65536, shape, np.uint16)  # half the time of as many float32
-    return xp_of(like).asarray(draws >= round(ratio * 65536)).astype(like.dtype)
+    kept = draws >= round(ratio * 65536)
+    return (kept if isinstance(like, np.ndarray) else xp_of(like).asarray(kept)).astype(like.dtype)
 
 
 class Dropout(Function):
@@ -141,8 +142,13 @@ def simplified_dropconnect(x, W, b=None, ratio=0.5, train=True, mask=None, use_b
         return linear(x, W, b)
     if not 0 <= ratio < 1:
         raise ValueError(f"simplified_dropconnect: ratio must lie in [0, 1), got {ratio!r}")
-    weights = raw(W)
-    shape = (len(x), *weights.shape) if use_batchwise_mask else weights.shape
+    weights, array = raw(W), raw(x)
+    if weights.ndim != 2 or array.size != len(array) * weights.shape[1] or array.dtype != weights.dtype:
+        raise ValueError(
+            "simplified_dropconnect: expected x (N, ...) of W's dtype and W (out, in), got x "
+            f"{tuple(array.shape)} {array.dtype}, W {tuple(weights.shape)} {weights.dtype}"
+        )
+    shape = (len(array), *weights.shape) if use_batchwise_mask else weights.shape
     if mask is None:
         mask = _kept(shape, ratio, weights, rng)
     elif mask.shape != shape:
@@ -150,5 +156,5 @@ def simplified_dropconnect(x, W, b=None, ratio=0.5, train=True, mask=None, use_b
     W = identity(W) * (mask.astype(weights.dtype) * (1 / (1 - ratio)))
     if not use_batchwise_mask:
         return linear(x, W, b)
-    y = reshape(matmul(W, reshape(x, (len(x), -1, 1))), shape[:2])
+    y = reshape(matmul(W, reshape(x, (len(array), -1, 1))), shape[:2])
     return y if b is None else y + b

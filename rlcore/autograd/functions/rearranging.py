@@ -144,9 +144,14 @@ def pad(x, pad_width, mode, **keywords):
 
     mode: "constant" (constant_values=), "edge", "reflect", "symmetric" or "wrap".
     """
-    widths = [(int(a), int(b)) for a, b in np.broadcast_to(pad_width, (x.ndim, 2))]
+    try:
+        widths = [(int(a), int(b)) for a, b in np.broadcast_to(pad_width, (x.ndim, 2))]
+    except ValueError:
+        widths = [(-1, -1)]
     if any(a < 0 or b < 0 for a, b in widths):
-        raise ValueError(f"pad: pad_width must be >= 0, got {pad_width!r}")
+        raise ValueError(
+            f"pad: pad_width must be a number >= 0, a pair, or a pair for each of {x.ndim} axes, got {pad_width!r}"
+        )
     unknown = set(keywords) - ({"constant_values"} if mode == "constant" else set())
     if mode not in ("constant", "edge", "reflect", "symmetric", "wrap") or unknown:
         raise ValueError(
