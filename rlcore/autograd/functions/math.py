@@ -57,8 +57,10 @@ class Add(Function):
 
 def add(*xs):
     """Sum of one or more arrays and numbers, elementwise."""
-    if len(xs) < 2:
-        return identity(*xs)
+    if not xs:
+        raise TypeError("add: expected one argument or more, got none")
+    if len(xs) == 1:
+        return identity(xs[0])
     y = weak(xs[0])
     for x in xs[1:]:
         y = Add().apply(y, weak(x))

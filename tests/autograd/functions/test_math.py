@@ -27,6 +27,11 @@ def test_add_takes_one_two_and_more():
     assert x.grad.tolist() == [4, 4]
 
 
+def test_add_takes_something():
+    with pytest.raises(TypeError, match="add: expected one argument or more"):
+        F.add()
+
+
 def test_identity_of_several():
     x, y = Variable(np.array([1.0])), Variable(np.array([2.0, 3.0]))
     a, b = F.identity(x, y)
