@@ -39,7 +39,7 @@ class Frame:
         if keys[0] < len(rest):
             self.perm = (*rest, *keys)
         self.times = self.pixels = 1
-        if 2 * self.channels <= WIDTH and x.size >= SMALL and isinstance(x, np.ndarray):
+        if 8 * self.channels <= WIDTH and x.size >= SMALL and isinstance(x, np.ndarray):
             self.times = math.gcd(self.m, 1 << (WIDTH // self.channels).bit_length() - 1)
         self.shape = (self.m // self.times, self.times * self.channels)
 

@@ -74,9 +74,16 @@ class BatchNormalization(Link):
 
     def _shape_for(self, x: Any) -> tuple[int, ...]:
         if self.axis is None:
-            return x.shape[1:2]
-        averaged = {a % x.ndim for a in ((self.axis,) if isinstance(self.axis, int) else self.axis)}
-        return tuple([n for i, n in enumerate(x.shape) if i not in averaged])
+            shape = tuple(x.shape[1:2])
+        else:
+            averaged = {a % x.ndim for a in ((self.axis,) if isinstance(self.axis, int) else self.axis)}
+            shape = tuple([n for i, n in enumerate(x.shape) if i not in averaged])
+        if not shape:
+            raise ValueError(
+                f"{type(self).__name__}: x of shape {tuple(x.shape)} has no axis beside those averaged over, "
+                f"{0 if self.axis is None else self.axis}"
+            )
+        return shape
 
     def forward(self, x: Any, finetune: bool = False) -> Any:
         """x normalised; finetune: the running moments are the plain averages since `start_finetuning()`."""
@@ -157,7 +164,7 @@ class GroupNormalization(Link):
         self.beta = Parameter(0 if initial_beta is None else initial_beta, size)
 
     def forward(self, x: Any) -> Any:
-        if self.gamma.array is None:
+        if self.gamma.array is None and x.ndim > 1:  # else the function says what is wrong
             self.gamma.initialize(x.shape[1])
             self.beta.initialize(x.shape[1])
         return normalization.group_normalization(x, self.groups, self.gamma, self.beta, self.eps)

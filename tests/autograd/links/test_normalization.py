@@ -151,6 +151,27 @@ def test_a_view_normalises_as_its_model_does_and_updates_nothing():
     np.testing.assert_array_equal(in_test_mode(view, X), in_test_mode(link, X))
 
 
+def test_statistics_are_not_updated_twice_when_a_function_is_run_again():
+    link = L.BatchNormalization(3)
+    with using_config("in_recomputing", True):
+        link(X)
+    assert link.avg_mean.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("link", "message"),
+    [
+        (L.BatchNormalization(), r"BatchNormalization: x of shape \(3,\) has no axis beside those averaged over, 0"),
+        (L.BatchNormalization(axis=0), r"BatchNormalization: x of shape \(3,\) has no axis"),
+        (L.GroupNormalization(2), r"group_normalization: axis 1 of x \(3,\) does not divide into 2 groups"),
+    ],
+)
+def test_an_input_without_channels_settles_nothing(link, message):
+    with pytest.raises(ValueError, match=message):
+        link(X[0])
+    assert link.gamma.array is None
+
+
 def test_a_loss_through_a_view_reaches_its_input():
     link, a, b = L.BatchNormalization(3, initial_gamma=2), Variable(X), Variable(X)
     F.sum(link.view()(a) ** 3).backward()
