@@ -79,7 +79,7 @@ def _method(name: str) -> Any:
 
 for _name in ("sum", "mean", "max", "min", "reshape", "transpose", "ravel", "dot", "astype", "clip", "copy", "argmax"):
     setattr(Array, _name, _method(_name))
-for _name in ("argmin", "cumsum", "cumprod", "prod", "any", "all", "repeat"):
+for _name in ("argmin", "cumsum", "cumprod", "prod", "any", "all", "repeat", "take"):
     setattr(Array, _name, _method(_name))
 
 

@@ -14,8 +14,10 @@ from rlcore.autograd.functions import (
     linalg,
     loss,
     math,
+    nd_convolution,
     noise,
     normalization,
+    pooling,
     rearranging,
     recompute,
     reduction,
@@ -23,6 +25,7 @@ from rlcore.autograd.functions import (
     rounding,
     special,
     trigonometry,
+    unpooling,
 )
 from rlcore.autograd.functions.activation import *
 from rlcore.autograd.functions.array import *
@@ -37,8 +40,10 @@ from rlcore.autograd.functions.joining import *
 from rlcore.autograd.functions.linalg import *
 from rlcore.autograd.functions.loss import *
 from rlcore.autograd.functions.math import *
+from rlcore.autograd.functions.nd_convolution import *
 from rlcore.autograd.functions.noise import *
 from rlcore.autograd.functions.normalization import *
+from rlcore.autograd.functions.pooling import *
 from rlcore.autograd.functions.rearranging import *
 from rlcore.autograd.functions.recompute import *
 from rlcore.autograd.functions.reduction import *
@@ -46,6 +51,7 @@ from rlcore.autograd.functions.reinforcement import *
 from rlcore.autograd.functions.rounding import *
 from rlcore.autograd.functions.special import *
 from rlcore.autograd.functions.trigonometry import *
+from rlcore.autograd.functions.unpooling import *
 
 __all__ = [
     *activation.__all__,
@@ -61,8 +67,10 @@ __all__ = [
     *linalg.__all__,
     *loss.__all__,
     *math.__all__,
+    *nd_convolution.__all__,
     *noise.__all__,
     *normalization.__all__,
+    *pooling.__all__,
     *rearranging.__all__,
     *recompute.__all__,
     *reduction.__all__,
@@ -70,4 +78,5 @@ __all__ = [
     *rounding.__all__,
     *special.__all__,
     *trigonometry.__all__,
+    *unpooling.__all__,
 ]

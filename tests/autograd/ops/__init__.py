@@ -13,8 +13,10 @@ from tests.autograd.ops import (
     linalg,
     loss,
     math,
+    nd_convolution,
     noise,
     normalization,
+    pooling,
     rearranging,
     recompute,
     reduction,
@@ -22,6 +24,7 @@ from tests.autograd.ops import (
     rounding,
     special,
     trigonometry,
+    unpooling,
     variable,
 )
 from tests.autograd.ops.row import Op
@@ -39,8 +42,10 @@ OPS: list[Op] = [
     *linalg.OPS,
     *loss.OPS,
     *math.OPS,
+    *nd_convolution.OPS,
     *noise.OPS,
     *normalization.OPS,
+    *pooling.OPS,
     *rearranging.OPS,
     *recompute.OPS,
     *reduction.OPS,
@@ -48,6 +53,7 @@ OPS: list[Op] = [
     *rounding.OPS,
     *special.OPS,
     *trigonometry.OPS,
+    *unpooling.OPS,
     *variable.OPS,
 ]
 CONSTANT = {

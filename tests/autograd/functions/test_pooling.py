@@ -1,0 +1,174 @@
+import re
+
+import numpy as np
+import pytest
+
+from rlcore.autograd import Variable, no_backprop_mode
+from rlcore.autograd import functions as F
+
+RAMP = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+
+
+def gradient_of(f, x):
+    v = Variable(x)
+    F.sum(f(v)).backward()
+    return v.grad
+
+
+def channels_last(x):
+    return np.ascontiguousarray(x.transpose(0, *range(2, x.ndim), 1)).transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "indexes"),
+    [
+        ({}, [[8, 7], [5, 4]]),
+        ({"pad": 1}, [[8, 8, 6], [8, 8, 6], [2, 2, 0]]),
+        ({"cover_all": False}, [[8]]),
+    ],
+)
+def test_indices(settings, indexes):
+    y, found = F.max_pooling_2d(RAMP, 3, 2, return_indices=True, **settings)
+    assert found.dtype == np.int64
+    assert found[0, 0].tolist() == indexes  # Chainer 7.8.1
+    assert y.shape == found.shape
+
+
+def test_averages_with_padding():
+    # Chainer 7.8.1
+    zeros = [[10 / 9, 24 / 9], [51 / 9, 10]]
+    np.testing.assert_allclose(F.average_pooling_2d(RAMP, 3, 2, 1).array[0, 0], zeros, rtol=1e-6)
+    none = F.average_pooling_nd(RAMP, 3, 2, 1, pad_value=None).array[0, 0]
+    np.testing.assert_allclose(none, [[2.5, 4], [8.5, 10]], rtol=1e-6)
+
+
+def test_of_equal_elements_the_first_has_the_gradient():
+    """Row by row, also where a later row has it earlier."""
+    x = np.zeros((1, 1, 3, 3), np.float32)
+    assert gradient_of(lambda v: F.max_pooling_2d(v, 3), x)[0, 0].tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+    x[0, 0, 0, 2] = x[0, 0, 1, 0] = x[0, 0, 1, 1] = 1
+    assert gradient_of(lambda v: F.max_pooling_2d(v, 3), x)[0, 0].tolist() == [[0, 0, 1], [0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "ksize"), [((2, 3, 6, 5), (3, 2)), ((1, 2, 3, 4, 5), (2, 3, 2)), ((1, 1, 20, 20), 17)]
+)
+@pytest.mark.parametrize("laid", [np.ascontiguousarray, channels_last, np.asfortranarray])
+def test_ties_and_layouts(shape, ksize, laid):
+    """Few different values: the number of the largest is what argmax over the window says."""
+    x = np.random.default_rng(0).integers(0, 3, shape).astype(np.float32)
+    y, found = F.max_pooling_nd(laid(x), ksize, 1, cover_all=False, return_indices=True)
+    ksize = ksize if isinstance(ksize, tuple) else (ksize,) * (x.ndim - 2)
+    windows = np.lib.stride_tricks.sliding_window_view(x, ksize, tuple(range(2, x.ndim)))
+    flat = windows.reshape(*y.shape, -1)
+    np.testing.assert_array_equal(y.array, flat.max(axis=-1))
+    np.testing.assert_array_equal(found, flat.argmax(axis=-1))
+    gradient = gradient_of(lambda v: F.max_pooling_nd(v, ksize, 1, cover_all=False), laid(x))
+    assert gradient.sum() == y.size
+    np.testing.assert_array_equal(
+        gradient > 0, gradient_of(lambda v: F.max_pooling_nd(v, ksize, 1, cover_all=False), x) > 0
+    )
+
+
+@pytest.mark.parametrize("f", [lambda x: F.max_pooling_2d(x, 3, 2), lambda x: F.average_pooling_2d(x, 3, 2, 1)])
+@pytest.mark.parametrize("laid", [np.ascontiguousarray, channels_last])
+def test_memory_keeps_its_layout(f, laid):
+    x = laid(np.random.default_rng(0).standard_normal((2, 3, 5, 5)))
+    v = Variable(x) * 1
+    y = f(v)
+    assert y.array.flags.c_contiguous == x.flags.c_contiguous
+    assert channels_last(y.array).strides == y.array.strides or x.flags.c_contiguous
+    g = y.creator.backward(y.array, *y.creator.saved)
+    assert g.strides == x.strides
+
+
+def test_many_images_are_worked_on_a_few_at_a_time():
+    x = np.random.default_rng(0).standard_normal((40, 2, 64, 64)).astype(np.float32)
+    for laid in (x, channels_last(x)):
+        v = Variable(laid)
+        y = F.max_pooling_2d(v, 2)
+        np.testing.assert_array_equal(y.array, x.reshape(40, 2, 32, 2, 32, 2).max(axis=(3, 5)))
+        F.sum(y).backward()
+        np.testing.assert_array_equal(v.grad == 1, y.array.repeat(2, axis=2).repeat(2, axis=3) == x)
+        mean = F.average_pooling_2d(laid, 2).array
+        np.testing.assert_allclose(mean, x.reshape(40, 2, 32, 2, 32, 2).mean(axis=(3, 5)), atol=1e-6)
+
+
+def test_without_a_graph_the_values_are_the_same():
+    x = np.random.default_rng(0).standard_normal((2, 3, 7, 6)).astype(np.float32)
+    for settings in ((3, 2, 1), (2, 2, 0), ((1, 3), 1, (0, 2))):
+        with no_backprop_mode():
+            y = F.max_pooling_2d(Variable(x), *settings)
+        np.testing.assert_array_equal(y.array, F.max_pooling_2d(Variable(x), *settings).array)
+
+
+def test_a_window_in_the_padding_is_minus_infinity_and_has_no_gradient():
+    x = np.ones((1, 1, 4), np.float32)
+    v = Variable(x)
+    y = F.max_pooling_1d(v, 1, 2, pad=1)  # at -1, 1, 3, 5
+    assert y.array.tolist() == [[[-np.inf, 1, 1, -np.inf]]]
+    y.grad = np.float32([[[5, 1, 2, 7]]])
+    y.backward()
+    assert v.grad.tolist() == [[[0, 1, 0, 2]]]
+
+
+def test_nan_is_the_largest():
+    x = np.float32([[[1, np.nan, 2, 3]]])
+    np.testing.assert_array_equal(F.max_pooling_1d(x, 2).array, [[[np.nan, 3]]])
+
+
+def test_pyramid():
+    x = np.arange(2 * 3 * 7 * 5, dtype=np.float32).reshape(2, 3, 7, 5)
+    y = F.spatial_pyramid_pooling_2d(x, 3, "max")
+    assert y.shape == (2, 63, 1, 1)
+    low = -np.inf
+    first = [34, 69, 104, 17, 19, 32, 34, 52, 54, 67, 69, 87, 89, 102, 104, 5, 7, 9, low, 15, 17, 19, low]
+    assert y.array[0, :23, 0, 0].tolist() == first  # Chainer 7.8.1
+
+
+def test_up_and_down():
+    x = np.random.default_rng(0).standard_normal((2, 3, 4, 6)).astype(np.float32)
+    for laid in (x, channels_last(x)):
+        y, indexes = F.max_pooling_2d(laid, 2, return_indices=True)
+        up = F.upsampling_2d(y, indexes, 2, outsize=(4, 6)).array
+        np.testing.assert_array_equal(up, np.where(y.array.repeat(2, axis=2).repeat(2, axis=3) == x, x, 0))
+
+
+def test_unpooling_adds_where_windows_overlap():
+    x = np.float32([[0, 1], [4, 5]]).reshape(1, 1, 2, 2)
+    # Chainer 7.8.1
+    assert F.unpooling_2d(x, 2).array[0, 0].tolist() == [[0, 0, 1], [0, 0, 1], [4, 4, 5]]
+    assert F.unpooling_2d(x, 2, cover_all=False).array[0, 0, 3].tolist() == [4, 4, 5, 5]
+    overlapping = [[0, 0, 1, 1], [0, 0, 1, 1], [4, 4, 10, 6], [4, 4, 9, 5]]
+    assert F.unpooling_2d(x, 3, 2).array[0, 0].tolist() == overlapping
+
+
+X2 = np.ones((1, 2, 4, 4), np.float32)
+WRONG = [
+    (ValueError, lambda: F.max_pooling_2d(X2[0], 2), "max_pooling_2d: expected x (N, C, 2 sizes), got x (2, 4, 4)"),
+    (ValueError, lambda: F.max_pooling_3d(X2, 2), "max_pooling_3d: expected x (N, C, 3 sizes)"),
+    (ValueError, lambda: F.average_pooling_2d(X2, 5), "average_pooling_2d: no window fits into x (1, 2, 4, 4)"),
+    (ValueError, lambda: F.max_pooling_2d(X2, (2, 2, 2)), "max_pooling_2d: ksize must be 2 integers of at least 1"),
+    (ValueError, lambda: F.max_pooling_2d(X2, 2, pad=-1), "max_pooling_2d: pad must be 2 integers of at least 0"),
+    (ValueError, lambda: F.average_pooling_nd(X2, 2, pad_value=1), "average_pooling_nd: pad_value must be 0 or None"),
+    (TypeError, lambda: F.max_pooling_2d(X2.astype(np.uint8), 2), "max_pooling_2d: x must be of floats, got uint8"),
+    (ValueError, lambda: F.spatial_pyramid_pooling_2d(X2, 2), "spatial_pyramid_pooling_2d: pooling must be 'max'"),
+    (ValueError, lambda: F.unpooling_2d(X2, 2, outsize=(10, 7)), "unpooling_2d: outsize (10, 7) does not belong to x"),
+    (
+        ValueError,
+        lambda: F.upsampling_2d(X2, np.zeros((1, 2, 4, 3), np.int64), 2),
+        "upsampling_2d: indexes (1, 2, 4, 3) must have x's shape (1, 2, 4, 4)",
+    ),
+    (TypeError, lambda: F.upsampling_2d(X2, X2, 2), "upsampling_2d: indexes must hold integers, got float32"),
+    (
+        IndexError,
+        lambda: F.upsampling_2d(X2, np.full(X2.shape, 4), 2),
+        "upsampling_2d: indexes must be from 0 to 3 for ksize (2, 2), got 4 to 4",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "call", "message"), WRONG)
+def test_what_does_not_fit_is_said(kind, call, message):
+    with pytest.raises(kind, match=re.escape(message)):
+        call()
