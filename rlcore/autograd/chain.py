@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableSequence
+from collections.abc import Iterator, MutableSequence
 from typing import Any, TypeVar
 
 from rlcore.autograd.link import Link
 from rlcore.autograd.parameter import changed
 
 L = TypeVar("L", bound="ChainList")
-
-
-def _nested(link: Link, named: Iterable[tuple[str, Any]]) -> str:
-    """A link and what it is made of, each on its line."""
-    lines = [f"  ({name}): {text}," for name, text in named]
-    return "\n".join([f"{type(link).__name__}(", *(line.replace("\n", "\n  ") for line in lines), ")"])
-
-
-def _in_words(layer: Any) -> str:
-    return repr(layer) if isinstance(layer, Link) else getattr(layer, "__name__", None) or repr(layer)
 
 
 class Chain(Link):
@@ -38,10 +28,6 @@ class Chain(Link):
 
     def __getitem__(self, name: str) -> Any:
         return getattr(self, name)
-
-    def __repr__(self) -> str:
-        links = [(name, repr(link)) for name, link in self._items() if isinstance(link, Link)]
-        return _nested(self, links) if links else super().__repr__()
 
 
 class ChainList(Link, MutableSequence):
@@ -97,9 +83,9 @@ class ChainList(Link, MutableSequence):
     def __getitem__(self, index: Any) -> Any:
         return self._children[index]
 
-    def __repr__(self) -> str:
-        named = [(str(i), _in_words(layer)) for i, layer in enumerate(self._children)]
-        return _nested(self, named) if named else super().__repr__()
+    def _parts(self) -> list[tuple[str, str]]:
+        words = [repr(k) if isinstance(k, Link) else getattr(k, "__name__", repr(k)) for k in self._children]
+        return [(str(i), text) for i, text in enumerate(words)]
 
 
 class Sequential(ChainList):

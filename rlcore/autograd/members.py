@@ -143,6 +143,14 @@ class Members:
             if name in self.__dict__ and isinstance(value, (int, float, str, tuple, type(None), np.dtype)):
                 yield name, value
 
+    def _parts(self) -> list[tuple[str, str]]:
+        """Name and description of what the link is made of."""
+        return [(name, repr(link)) for name, link in self._items() if isinstance(link, Members)]
+
     def __repr__(self) -> str:
-        specs = ", ".join(f"{name}={value!r}" for name, value in self.printable_specs)
-        return f"{type(self).__name__}({specs})"
+        specs = [f"{name}={value!r}" for name, value in self.printable_specs]
+        params = [(name, p.array) for name, p in self._items() if isinstance(p, Parameter)]
+        specs += [f"{name} {'?' if array is None else array.shape}" for name, array in params]
+        line = f"{type(self).__name__}({', '.join(specs)})"
+        parts = "".join(f"  ({name}): {text},\n".replace("\n", "\n  ")[:-2] for name, text in self._parts())
+        return f"{line[:-1]}{',' if specs else ''}\n{parts})" if parts else line

@@ -166,6 +166,7 @@ class Sized(Link):
     def __init__(self, in_size, out_size=None, *, scale=1.0, rng=None):
         super().__init__()
         self.in_size, self.scale, self.rng, self.hidden = in_size, scale, rng, 3
+        self.W = Parameter()
 
 
 def test_in_words():
@@ -179,10 +180,10 @@ def test_in_words():
                 self.scale = Parameter(0, 3)
 
     assert repr(Net()) == (
-        "Net(\n"
-        "  (l1): Sized(in_size=4, scale=1.0, rng=None),\n"
+        "Net(scale (3,),\n"
+        "  (l1): Sized(in_size=4, scale=1.0, rng=None, W ?),\n"
         "  (many): ChainList(\n"
-        "    (0): Sized(in_size=None, scale=0.5, rng=None),\n"
+        "    (0): Sized(in_size=None, scale=0.5, rng=None, W ?),\n"
         "  ),\n"
         "  (seq): Sequential(\n"
         "    (0): relu,\n"
