@@ -84,8 +84,7 @@ class SoftmaxCrossEntropy(Function):
     @staticmethod
     def slope_of(p, total, dropped, factor):
         """What p adds to the gradient of x: softmax times the factor; p is used up."""
-        p /= total
-        p *= factor if dropped is None and shape_of(factor) == () else factor.reshape(total.shape)
+        p *= (factor if shape_of(factor) == () else factor.reshape(total.shape)) / total
         if dropped is not None:
             p.transpose(0, *range(2, p.ndim), 1)[dropped] = 0
         return p

@@ -52,7 +52,7 @@ def concat(xs, axis=1):
 def hstack(xs):
     """Arrays joined along their second axis, vectors along their only one."""
     xs = [reshape(x, (1,)) if x.ndim == 0 else x for x in xs]
-    return concat(xs, axis=0 if xs[0].ndim == 1 else 1)
+    return concat(xs, axis=0 if xs and xs[0].ndim == 1 else 1)
 
 
 def vstack(xs):

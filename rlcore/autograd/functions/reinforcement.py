@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd.dual import raw, scatter, shape_of, traced
+from rlcore.autograd.dual import raw, scatter, shape_of
 from rlcore.autograd.function import Function
+from rlcore.autograd.functions.array import broadcast, reshape
 from rlcore.autograd.functions.indexing import arange_beside
-from rlcore.autograd.functions.loss import check_reduce
-from rlcore.autograd.functions.math import clip
+from rlcore.autograd.functions.loss import absolute_error, check_dtypes, check_reduce, huber_loss
 from rlcore.autograd.functions.reduction import average, sum
 from rlcore.backend import xp_of
 
@@ -60,46 +60,56 @@ def categorical_projection(probs_next, reward, discount, atoms):
 
 
 class QuantileHuberLoss(Function):
-    """The loss of each pair (B, N, M) or, with `rows`, its sum over quantiles and mean over targets (B,)."""
+    """The loss of each row, (B,)."""
 
-    saves = "quantiles targets slope"
+    saves = "quantiles targets to_quantiles to_targets"
 
-    def __init__(self, taus: Any, delta: float, rows: bool):
-        self.taus, self.delta, self.rows = taus, delta, rows
+    def __init__(self, taus: Any, delta: float):
+        self.taus, self.delta = taus, delta
 
     def forward(self, quantiles, targets):
-        if quantiles.ndim != 2 or targets.ndim != 2 or len(quantiles) != len(targets):
-            raise ValueError("expected quantiles (B, N) and targets (B, M)")
-        if quantiles.dtype != targets.dtype:
-            raise TypeError("quantiles and targets must have one dtype")
-        rest, self.slope = self.pairs(quantiles, targets)
-        if self.rows:
-            b, n, m = rest.shape
-            return (rest.reshape(b, 1, n * m) @ self.slope.reshape(b, n * m, 1)).reshape(b) * (1 / (m or 1))
-        return rest * self.slope
-
-    def pairs(self, quantiles, targets):
-        """Two factors of the losses (B, N, M); the second is their derivative with respect to the targets."""
-        (b, n), m = quantiles.shape, targets.shape[1]
-        d = targets.reshape(b, 1, m) - quantiles.reshape(b, n, 1)
-        weight = abs(self.taus - (raw(d) < 0))
-        if self.delta == 0:
-            return d, weight * np.sign(raw(d))
-        limited = clip(d, -self.delta, self.delta) if traced(d) else d.clip(-self.delta, self.delta)
-        weight *= 1 / self.delta
-        return d - 0.5 * limited, limited * weight
+        (b, n), m, xp, dtype = quantiles.shape, targets.shape[1], xp_of(quantiles), quantiles.dtype
+        y, self.to_quantiles, self.to_targets = xp.empty(b, dtype), xp.empty((b, n), dtype), xp.empty((b, m), dtype)
+        ones, scale = xp.ones(max(n, m), dtype), 1 / ((self.delta or 1) * (m or 1))
+        # on the CPU a few rows at a time, whose pairs stay in the cache; all pairs together are never kept
+        k = max(CACHED // (n * m or 1), 1) if isinstance(quantiles, np.ndarray) else b or 1
+        for start in range(0, b, k):
+            rows = slice(start, start + k)
+            d = targets[rows, None, :] - quantiles[rows, :, None]
+            slope = abs((self.taus[rows] if self.taus.ndim == 3 else self.taus) - (d < 0))
+            if self.delta == 0:
+                slope *= np.sign(d)
+            else:
+                limited = d.clip(-self.delta, self.delta)
+                slope *= limited
+                limited *= 0.5
+                d -= limited
+            y[rows] = (d.reshape(-1, 1, n * m) @ slope.reshape(-1, n * m, 1)).reshape(-1) if n * m else 0
+            self.to_quantiles[rows] = slope @ ones[:m]
+            self.to_targets[rows] = ones[:n] @ slope
+        self.to_quantiles *= -scale
+        self.to_targets *= scale
+        y *= scale
+        return y
 
     def composite(self, quantiles, targets):
-        rest, slope = self.pairs(quantiles, targets)
-        return sum(rest * slope, axis=(1, 2)) * (1 / (targets.shape[1] or 1)) if self.rows else rest * slope
+        return sum(_pairs(quantiles, targets, self.taus, self.delta), axis=(1, 2)) * (1 / (targets.shape[1] or 1))
 
-    def backward(self, gy, quantiles, targets, slope):
+    def backward(self, gy, quantiles, targets, to_quantiles, to_targets):
         e_quantiles, e_targets = self.edges
-        if self.rows:
-            gy = gy.reshape(-1, 1) * (1 / (targets.shape[1] or 1))
-            return e_quantiles and -gy * slope.sum(axis=2), e_targets and gy * slope.sum(axis=1)
-        g = gy * slope
-        return e_quantiles and -g.sum(axis=2), e_targets and g.sum(axis=1)
+        gy = gy.reshape(-1, 1)
+        return e_quantiles and gy * to_quantiles, e_targets and gy * to_targets
+
+
+CACHED = 2**15  # elements
+
+
+def _pairs(quantiles: Any, targets: Any, taus: Any, delta: float) -> Any:
+    """The loss of each pair, (B, N, M)."""
+    (b, n), m = quantiles.shape, targets.shape[1]
+    t, q = broadcast(reshape(targets, (b, 1, m)), reshape(quantiles, (b, n, 1)))
+    loss = absolute_error(t, q) if delta == 0 else huber_loss(t, q, delta, "no") * (1 / delta)
+    return loss * abs(taus - (t.array < q.array))
 
 
 def quantile_huber_loss(quantiles, targets, taus=None, delta=1.0, reduce="mean"):
@@ -110,12 +120,20 @@ def quantile_huber_loss(quantiles, targets, taus=None, delta=1.0, reduce="mean")
     quantile regression without Huber. Dabney et al. 2018, IQN, eq. 3; QR-DQN's eq. 10 does not divide by delta.
     """
     check_reduce("quantile_huber_loss", reduce, ("mean", "sum_along_second_axis", "no"))
+    check_dtypes("quantile_huber_loss", quantiles=quantiles, targets=targets)
     if delta < 0:
         raise ValueError(f"quantile_huber_loss: delta must be >= 0, got {delta!r}")
-    n, q = quantiles.shape[-1], raw(quantiles)
+    if len(quantiles.shape) != 2 or len(targets.shape) != 2 or len(quantiles) != len(targets):
+        raise ValueError(
+            "quantile_huber_loss: expected quantiles (B, N) and targets (B, M), got "
+            f"{tuple(quantiles.shape)} and {tuple(targets.shape)}"
+        )
+    n, q = quantiles.shape[1], raw(quantiles)
     taus = (xp_of(q).arange(n) + 0.5) / n if taus is None else raw(taus)
     if taus.shape not in ((n,), q.shape):
         raise ValueError(f"quantile_huber_loss: taus must be ({n},) or {tuple(q.shape)}, got {tuple(taus.shape)}")
     taus = taus.astype(q.dtype).reshape(*taus.shape, 1)
-    y = QuantileHuberLoss(taus, delta, reduce != "no").apply(quantiles, targets)
+    if reduce == "no":
+        return _pairs(quantiles, targets, taus, delta)
+    y = QuantileHuberLoss(taus, delta).apply(quantiles, targets)
     return average(y) if reduce == "mean" else y
