@@ -512,7 +512,7 @@ def test_large_models_are_stepped_in_pieces(rule):
         p = textbook(p, g, t, s)
         optimizer.update()
     np.testing.assert_allclose(model.a.array, p, rtol=1e-10, atol=1e-12)
-    assert len(optimizer._whole[0].blocks) == 3
+    assert len(optimizer._parts[0].blocks) == 3
 
 
 def test_subnormal_state_is_cleared():

@@ -51,7 +51,8 @@ class Optimizer(LossScaling):
         self._factors: list[float] = []  # of the learning rate, for each parameter
         self._names: list[str] = []
         self._state: list[Any] = []  # a vector for each slot
-        self._whole: list[Part] | None = None  # the parts while every parameter has a gradient
+        self._used: list[int] | None = None  # the parameters that had a gradient in the last update
+        self._parts: list[Part] = []  # what they lie in
         self._scratch: list[Any] = []
         self._scalars: list[Any] = []
         self._version = -1
@@ -135,12 +136,10 @@ class Optimizer(LossScaling):
             loss.backward(loss_scale=self.loss_scale)
         if self._version != _parameter.version:
             self._lay()
-        active = self._active
-        used = [i for i, leaf in active if leaf.grad is not None]
-        if len(used) < len(active):
-            parts, self._whole = self._parts(used), None
-        else:
-            parts = self._whole = self._whole or self._parts(used)
+        used = [i for i, leaf in self._active if leaf.grad is not None]
+        if used != self._used:
+            self._used, self._parts = used, self._cut(used)
+        parts = self._parts
         ready = (self.loss_scale is None and not self._in_float32) or self._take_gradients(parts)
         if ready and parts:
             self._step(parts)
@@ -215,9 +214,9 @@ class Optimizer(LossScaling):
         self._scratch = [aligned(block, like) for _ in range(self.n_scratch + self._in_float32)] if params else []
         copied = self._in_float32 or self.loss_scale is not None
         self._copies = aligned(size, like) if copied and params else None
-        self._whole, self._version = None, _parameter.version
+        self._used, self._version = None, _parameter.version
 
-    def _parts(self, used: list[int]) -> list[Part]:
+    def _cut(self, used: list[int]) -> list[Part]:
         """The runs of these parameters, cut where the step count or the rate changes."""
         at, keys, parts = offsets(self._params), list(zip(self._steps, self._factors)), []
         groups: list[list[int]] = []
@@ -269,4 +268,4 @@ class Optimizer(LossScaling):
         for slot, vector in zip(self._slots(), self._state):
             vector[...] = xp_of(vector).asarray(state[slot])
         self.load_scaling(state)
-        self.t, self._steps, self._whole = int(state["t"]), [int(n) for n in state["steps"]], None
+        self.t, self._steps, self._used = int(state["t"]), [int(n) for n in state["steps"]], None
