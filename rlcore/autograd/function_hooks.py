@@ -15,56 +15,65 @@ from rlcore.backend import xp_of
 __all__ = ["FunctionHook", "MemoryHook", "PrintHook", "TimerHook"]
 
 
-class TimerHook(FunctionHook):
-    """Time and number of calls of each op, forward and backward; on a device each op is waited for."""
+class Times:
+    """A table of times and numbers of calls, for a title; parts: what a call's time may be counted to besides."""
 
-    name = "TimerHook"
+    title = "FunctionName"
+    parts: tuple[str, ...] = ("forward", "backward")
     _UNITS = {"sec": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
     def __init__(self) -> None:
         self._table: dict[str, dict[str, Any]] = {}
         self._starts: list[float] = []
 
-    def before_forward(self, op: Any, inputs: tuple[Any, ...]) -> None:
-        _wait(inputs)
+    def start(self, arrays: tuple[Any, ...]) -> None:
+        _wait(arrays)
         self._starts.append(time.perf_counter())
 
-    def after_forward(self, op: Any, inputs: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
-        self._stop(op, "forward", outputs)
-
-    def before_backward(self, op: Any, saved: dict[str, Any], out_grad: tuple[Any, ...]) -> None:
-        _wait(out_grad)
-        self._starts.append(time.perf_counter())
-
-    def after_backward(
-        self, op: Any, saved: dict[str, Any], out_grad: tuple[Any, ...], in_grad: tuple[Any, ...]
-    ) -> None:
-        self._stop(op, "backward", in_grad)
-
-    def _stop(self, op: Any, which: str, results: tuple[Any, ...]) -> None:
-        _wait(results)
+    def stop(self, label: str, arrays: tuple[Any, ...], part: str = "") -> None:
+        _wait(arrays)
         elapsed = time.perf_counter() - self._starts.pop()
-        row = self._table.setdefault(op.label, {"elapsed_time": 0.0, "occurrence": 0, "forward": 0.0, "backward": 0.0})
+        row = self._table.setdefault(label, {"elapsed_time": 0.0, "occurrence": 0, **dict.fromkeys(self.parts, 0.0)})
         row["elapsed_time"] += elapsed
         row["occurrence"] += 1
-        row[which] += elapsed
+        if part:
+            row[part] += elapsed
 
     def total_time(self) -> float:
-        """Seconds in all ops."""
+        """Seconds in all of them."""
         return sum(row["elapsed_time"] for row in self._table.values())
 
     def summary(self) -> dict[str, dict[str, Any]]:
-        """op -> elapsed_time (s), occurrence, and of the time the forward and the backward part."""
+        """name -> elapsed_time (s), occurrence (number of calls), and the parts of the time."""
         return {label: dict(row) for label, row in self._table.items()}
 
     def print_report(self, unit: str = "auto", file: Any = None) -> None:
         """Print the summary, the longest first; unit: sec, ms, us, ns, or auto."""
-        columns = ("elapsed_time", "forward", "backward")
-        rows = sorted(self._table.items(), key=lambda item: -item[1]["elapsed_time"])
-        table = [["FunctionName", "ElapsedTime", "Forward", "Backward", "Occurrence"]]
-        for label, row in rows:
-            table.append([label, *[_scaled(row[c], unit, self._UNITS) for c in columns], str(row["occurrence"])])
+        table = [[self.title, "ElapsedTime", *[part.capitalize() for part in self.parts], "Occurrence"]]
+        for label, row in sorted(self._table.items(), key=lambda item: -item[1]["elapsed_time"]):
+            times = [_scaled(row[c], unit, self._UNITS) for c in ("elapsed_time", *self.parts)]
+            table.append([label, *times, str(row["occurrence"])])
         _print(table, file)
+
+
+class TimerHook(Times, FunctionHook):
+    """Time and number of calls of each op, forward and backward; on a device each op is waited for."""
+
+    name = "TimerHook"
+
+    def before_forward(self, op: Any, inputs: tuple[Any, ...]) -> None:
+        self.start(inputs)
+
+    def after_forward(self, op: Any, inputs: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
+        self.stop(op.label, outputs, "forward")
+
+    def before_backward(self, op: Any, saved: dict[str, Any], out_grad: tuple[Any, ...]) -> None:
+        self.start(out_grad)
+
+    def after_backward(
+        self, op: Any, saved: dict[str, Any], out_grad: tuple[Any, ...], in_grad: tuple[Any, ...]
+    ) -> None:
+        self.stop(op.label, in_grad, "backward")
 
 
 class MemoryHook(FunctionHook):

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
 
 from rlcore.autograd.function import Function, inputs_of
+from rlcore.autograd.swap import Swap
 from rlcore.autograd.variable import as_array
 
 H = TypeVar("H", bound="FunctionHook")
@@ -21,8 +21,6 @@ H = TypeVar("H", bound="FunctionHook")
 _hooks: ContextVar[tuple[Any, ...]] = ContextVar("hooks", default=())  # those of this thread
 _going_back: ContextVar[Any] = ContextVar("going_back", default=None)  # the op whose backward this thread is in
 at_work, going_back = _hooks.get, _going_back.get
-_lock = Lock()
-_users = 0  # hooks at work in all threads: the methods are swapped while there is one
 
 
 class FunctionHook:
@@ -70,74 +68,42 @@ class FunctionHook:
     def __enter__(self: H) -> H:
         if self in at_work():
             raise ValueError(f"{self.name}: this hook is at work already")
-        _acquire()
+        SWAP.acquire()
         _hooks.set((*at_work(), self))
         self.added(None)
         return self
 
     def __exit__(self, *error: Any) -> None:
         _hooks.set(tuple(h for h in at_work() if h is not self))
-        _release()
+        SWAP.release()
         self.deleted(None)
 
 
 @contextmanager
 def working(hooks: Sequence[FunctionHook]) -> Iterator[None]:
     """A `with` block in which these are this thread's hooks, and no others."""
-    _acquire()
+    SWAP.acquire()
     token = _hooks.set(tuple(hooks))
     try:
         yield
     finally:
         _hooks.reset(token)
-        _release()
+        SWAP.release()
 
 
 def _in_data(op: Any, saved: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(saved.get(name) for name in inputs_of(type(op).forward))
 
 
-def _acquire() -> None:
-    global _users
-    with _lock:
-        _users += 1
-        if _users == 1:
-            for cls in _classes(Function):
-                _swap(cls)
-
-
-def _release() -> None:
-    global _users
-    with _lock:
-        _users -= 1
-        if _users == 0:
-            for cls in _classes(Function):
-                for name in _WRAPS:
-                    method = cls.__dict__.get(name)
-                    if method is not None and hasattr(method, "plain"):
-                        setattr(cls, name, method.plain)
-
-
-def _classes(cls: Any) -> Iterator[type]:
-    yield cls
-    for sub in cls.__subclasses__():
-        yield from _classes(sub)
-
-
-def _swap(cls: type) -> None:
-    for name, wrap in _WRAPS.items():
-        method = cls.__dict__.get(name)
-        if method is not None and method is not _UNWRITTEN and not hasattr(method, "plain"):
-            setattr(cls, name, wrap(method))
-
-
 def arranged(cls: type, apply: Any) -> Any:
     """The `apply` that an op gets at its first call: with the hooks around it if there are any at work."""
-    with _lock:
-        if not _users:
+    with SWAP.lock:
+        if not SWAP.users:
             return apply
-        _swap(cls)
-        return _apply(apply)
+        SWAP.wrap(cls)
+    wrapper = _apply(apply)
+    wrapper.plain = apply
+    return wrapper
 
 
 def _quietly(hooks: tuple[FunctionHook, ...]) -> Any:
@@ -159,7 +125,6 @@ def _apply(plain: Any) -> Any:
             hook.after_forward(self, arrays, outputs)
         return result
 
-    apply.plain = plain  # type: ignore[attr-defined]
     return apply
 
 
@@ -187,7 +152,6 @@ def _backward(plain: Any) -> Any:
     def backward(self: Any, g: Any, *saved: Any) -> Any:
         return _around(self, g, saved, lambda: plain(self, g, *saved))
 
-    backward.plain = plain  # type: ignore[attr-defined]
     return backward
 
 
@@ -197,9 +161,8 @@ def _trace(plain: Any) -> Any:
             return plain(self, g, edges)
         return _around(self, g, self.saved, lambda: plain(self, g, edges))
 
-    trace.plain = plain  # type: ignore[attr-defined]
     return trace
 
 
-_WRAPS: dict[str, Callable[[Any], Any]] = {"apply": _apply, "backward": _backward, "trace": _trace}
-_UNWRITTEN = Function.__dict__["apply"]  # wrapped when it is written out
+# an `apply` that has not been written out yet is wrapped then
+SWAP = Swap(Function, {"apply": _apply, "backward": _backward, "trace": _trace}, left=Function.__dict__["apply"])

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import rlcore.autograd.parameter as _parameter
-from rlcore.autograd import link_hooks, states, storage
+from rlcore.autograd import link_calls, states, storage
 from rlcore.autograd.devices import mover
 from rlcore.autograd.function import next_order
 from rlcore.autograd.members import Members
@@ -222,11 +222,11 @@ class Link(Members):
     # hooks
     def add_hook(self: L, hook: Any, name: str | None = None) -> L:
         """Call a LinkHook around this link's forward; without one a call costs nothing more."""
-        link_hooks.add(self, hook, name or hook.name)
+        link_calls.add(self, hook, name or hook.name)
         return self
 
     def delete_hook(self, name: str) -> None:
-        link_hooks.delete(self, name)
+        link_calls.delete(self, name)
 
     @property
     def local_link_hooks(self) -> dict[str, Any]:

@@ -1,7 +1,4 @@
-"""Link hooks: what is called around one link's forward, and the two that normalise a weight before it is used.
-
-A link with hooks changes its class, to a subclass whose `__call__` calls them: other links pay nothing.
-"""
+"""Hooks of links: times, and weights that are normalised before they are used."""
 
 from __future__ import annotations
 
@@ -13,95 +10,27 @@ from rlcore import rng as _rng
 from rlcore.autograd import functions as F
 from rlcore.autograd.config import config
 from rlcore.autograd.function import no_backprop_mode
+from rlcore.autograd.function_hooks import Times
+from rlcore.autograd.link_calls import LinkHook
 from rlcore.autograd.parameter import Parameter
+from rlcore.autograd.variable import as_array
 from rlcore.backend import xp_of
 
-__all__ = ["LinkHook", "SpectralNormalization", "WeightStandardization"]
+__all__ = ["LinkHook", "SpectralNormalization", "TimerHook", "WeightStandardization"]
 
 
-class Call:
-    """One call of a link, as its hooks see it; `out` is there after forward."""
+class TimerHook(Times, LinkHook):
+    """Time and number of calls of each kind of link, those within it included: `with TimerHook() as hook: ...`."""
 
-    forward_name = "forward"
-    out: Any = None
-
-    def __init__(self, plain: Any, link: Any, args: tuple[Any, ...], kwargs: dict[str, Any]):
-        self.plain, self.link, self.args, self.kwargs = plain, link, args, kwargs
-        self.before: Any = None
-
-    def __call__(self) -> Any:
-        return self.plain(self.link, *self.args, **self.kwargs)
-
-
-class LinkHook:
-    """Called around a link's forward, with a `Call`: link, args, kwargs, and afterwards out."""
-
-    name = "LinkHook"
-
-    def added(self, link: Any) -> None:
-        """Called when the hook has been added to a link."""
-
-    def deleted(self, link: Any) -> None:
-        """Called when the hook has been taken off a link."""
+    name = "TimerHook"
+    title, parts = "LinkName", ()
 
     def forward_preprocess(self, args: Any) -> None:
-        """Called before forward."""
+        self.start(args.args)
 
     def forward_postprocess(self, args: Any) -> None:
-        """Called after forward."""
-
-    def finished(self, args: Any) -> None:
-        """Called last, after an error too."""
-
-
-def add(link: Any, hook: LinkHook, name: str) -> None:
-    """What `Link.add_hook` does."""
-    if "_viewed_link" in link.__dict__:
-        raise TypeError("add_hook: a view has the hooks of its model; add the hook there, before the view is made")
-    hooks = link.__dict__.setdefault("_link_hooks", {})
-    if name in hooks:
-        raise KeyError(f"add_hook: this {type(link).__name__} has a hook {name!r} already")
-    hook.added(link)
-    hooks[name] = hook
-    if len(hooks) == 1:
-        link.__class__ = _hooked(type(link))
-
-
-def delete(link: Any, name: str) -> None:
-    """What `Link.delete_hook` does."""
-    hooks = link.__dict__.get("_link_hooks", {})
-    if name not in hooks:
-        raise KeyError(f"delete_hook: this {type(link).__name__} has no hook {name!r}, only {list(hooks)}")
-    hooks.pop(name).deleted(link)
-    if not hooks:
-        link.__class__ = type(link).__bases__[0]
-
-
-def _hooked(cls: Any) -> Any:
-    """The subclass, made once, that a link with hooks is of."""
-    found = cls.__dict__.get("_hooked_class")
-    if found is None:
-        plain = cls.__call__
-
-        def __call__(self: Any, *args: Any, **named: Any) -> Any:
-            calls = [(hook, Call(plain, self, args, named)) for hook in self._link_hooks.values()]
-            done = 0
-            try:
-                for hook, call in calls:
-                    done += 1
-                    hook.forward_preprocess(call)
-                out = plain(self, *args, **named)
-                for hook, call in calls:
-                    call.out = out
-                    hook.forward_postprocess(call)
-            finally:
-                for hook, call in reversed(calls[:done]):
-                    hook.finished(call)
-            return out
-
-        names = {"__call__": __call__, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
-        found = cls._hooked_class = type(cls)(cls.__name__, (cls,), names)
-    return found
+        out = args.out if isinstance(args.out, tuple) else (args.out,)
+        self.stop(type(args.link).__name__, tuple(map(as_array, out)))
 
 
 class _Weight(LinkHook):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import gc
+import io
+import threading
 
 import numpy as np
 import pytest
 
-from rlcore.autograd import Chain, Variable, grad, optimizers, using_config
+from rlcore.autograd import Chain, Sequential, Variable, grad, link_calls, no_backprop_mode, optimizers, using_config
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
 from rlcore.autograd.gradient_check import check_backward
-from rlcore.autograd.link_hooks import LinkHook, SpectralNormalization, WeightStandardization
+from rlcore.autograd.link_hooks import LinkHook, SpectralNormalization, TimerHook, WeightStandardization
 from rlcore.autograd.parameter import Parameter
 from rlcore.rng import generator
 
@@ -90,6 +92,51 @@ def test_a_hook_on_a_chain_and_a_copy():
         assert [call[0] for call in twin.local_link_hooks["LinkHook"].calls[1:]] == ["before", "after"]
     finally:
         del Chain.forward
+
+
+def test_a_hook_for_all_links():
+    model = Chain(l1=linear(), l2=linear(seed=1))
+    model.l2.add_hook(own := Log())
+    with Log() as hook:
+        h = model.l1(X)
+        with no_backprop_mode():
+            model.l1.view()(X)
+        model.l2(X)
+        F.tanh(h)
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(model.l1(X).shape))
+        thread.start()
+        thread.join()
+    model.l1(X)
+    assert [call[0] for call in hook.calls] == ["added", *["before", "after"] * 3, "deleted"]
+    assert [call[1] for call in hook.calls if call[0] == "before"][::2] == [model.l1, model.l2]
+    assert hook.calls[2] == ("after", model.l1, h)
+    assert [call[0] for call in own.calls] == ["added", "before", "after"]
+    assert seen == [(2, 4)]
+    assert not link_calls._swap().wrapped()
+
+
+def test_a_call_that_calls_its_base_class_is_one_call():
+    class Mine(L.Linear):
+        def __call__(self, x):
+            return super().__call__(x) * 2
+
+    with Log() as hook:
+        Mine(3, 4)(np.float32(X))
+    assert [call[0] for call in hook.calls] == ["added", "before", "after", "deleted"]
+
+
+def test_timer():
+    model = Sequential(linear(), F.tanh, Sequential(L.Linear(4, 3, initialW=np.ones((3, 4)), nobias=True)))
+    with TimerHook() as hook:
+        for _ in range(3):
+            model(X)
+    table = hook.summary()
+    assert {name: row["occurrence"] for name, row in table.items()} == {"Linear": 6, "Sequential": 6}
+    assert 0 < table["Linear"]["elapsed_time"] < table["Sequential"]["elapsed_time"]
+    file = io.StringIO()
+    hook.print_report("us", file)
+    assert file.getvalue().splitlines()[0].split() == ["LinkName", "ElapsedTime", "Occurrence"]
 
 
 # spectral normalisation

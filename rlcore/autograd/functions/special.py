@@ -236,8 +236,8 @@ class Zeta(Function):
         return _compute("zeta", self.s, q)
 
     def backward(self, gy, s, q):
-        slope = (Zeta(s + 1).apply(q) if traced(q) else _compute("zeta", s + 1, q)) * -s
-        return sum_to(gy * slope, q.shape)
+        slope = Zeta(s + 1).apply(q) if traced(q) else _compute("zeta", s + 1, q)
+        return sum_to(gy * slope * (-s.astype(q.dtype) if hasattr(s, "astype") else -s), q.shape)
 
 
 def zeta(x, q):
