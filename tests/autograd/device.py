@@ -48,9 +48,9 @@ class Array(NDArrayOperatorsMixin):
     def __array_function__(self, func: Any, types: Any, args: Any, named: Any) -> Any:
         raise TypeError(f"numpy.{func.__name__} does not take device arrays; use the array's own module")
 
-    shape, ndim, size, dtype, flags, nbytes = (
+    shape, ndim, size, dtype, flags, nbytes, strides = (
         property(lambda self, name=name: getattr(self.hidden, name))
-        for name in ("shape", "ndim", "size", "dtype", "flags", "nbytes")
+        for name in ("shape", "ndim", "size", "dtype", "flags", "nbytes", "strides")
     )
     T = property(lambda self: Array(self.hidden.T))
 
@@ -79,7 +79,7 @@ def _method(name: str) -> Any:
 
 for _name in ("sum", "mean", "max", "min", "reshape", "transpose", "ravel", "dot", "astype", "clip", "copy", "argmax"):
     setattr(Array, _name, _method(_name))
-for _name in ("argmin", "cumsum", "cumprod", "prod", "any", "all", "repeat", "take"):
+for _name in ("argmin", "cumsum", "cumprod", "prod", "any", "all", "repeat", "argsort", "take"):
     setattr(Array, _name, _method(_name))
 
 
@@ -101,13 +101,14 @@ def module() -> ModuleType:
         "ones_like",
         "arange",
         "shares_memory",
+        "ascontiguousarray",
         "concatenate",
         "where",
         "split",
         "broadcast_to",
         "dot",
+        "matmul",
         "repeat",
-        "empty_like",
         "full",
         "pad",
         "tile",
@@ -116,6 +117,8 @@ def module() -> ModuleType:
     ):
         setattr(cupy, name, _function(name))
     cupy.linalg = SimpleNamespace(**{name: _function(name, np.linalg) for name in ("inv", "det", "cholesky")})
+    tricks = SimpleNamespace(as_strided=_function("as_strided", np.lib.stride_tricks))
+    cupy.lib = SimpleNamespace(stride_tricks=tricks)
     cupy.asarray = cupy.array = lambda a, dtype=None: Array(np.array(getattr(a, "hidden", a), dtype))
     cupy.asnumpy = Array.get
     cupy.add = np.add

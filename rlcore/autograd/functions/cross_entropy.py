@@ -28,7 +28,7 @@ def _count(dropped: Any) -> Any:
 def _coefficient(t: Any, n_dropped: Any, normalize: bool, dtype: Any) -> Any:
     """1 / len(t) or, with normalize, 1 / the number of labels that are not dropped (at least 1)."""
     if not normalize:
-        return 1 / (len(t) or 1)
+        return 1 / ((t.shape or (1,))[0] or 1)
     n = t.size - n_dropped
     return 1 / (n or 1) if isinstance(n, int) else (1 / np.maximum(n, 1)).astype(dtype)
 
@@ -171,4 +171,4 @@ def sigmoid_cross_entropy(x, t, normalize=True, reduce="mean"):
     loss = where(~dropped, softplus(x) - x * t.astype(x.dtype), 0.0)
     if reduce == "no":
         return loss
-    return sum(loss) * _coefficient(t.reshape(-1) if t.ndim == 0 else t, _count(dropped), normalize, x.dtype)
+    return sum(loss * _coefficient(t, _count(dropped), normalize, x.dtype))

@@ -61,6 +61,8 @@ def resize_images(x, output_shape, *, mode="bilinear", align_corners=True):
         return get_item(x, (slice(None), slice(None), xp.asarray(rows[:, None]), xp.asarray(columns)))
     if mode != "bilinear":
         raise ValueError(f"resize_images: mode must be 'bilinear' or 'nearest', got {mode!r}")
+    if x.dtype.kind != "f":
+        raise TypeError(f"resize_images: mode 'bilinear' takes floats, got {x.dtype}; cast x, or take 'nearest'")
     rows, columns = [xp.asarray(_interpolation(old, new, align_corners).astype(x.dtype)) for old, new in sizes]
     return matmul(rows, matmul(x, columns.T))
 

@@ -273,7 +273,7 @@ def triplet(anchor, positive, negative, margin=0.2, reduce="mean"):
     anchor = identity(anchor)
     d = sum(square(anchor - positive) - square(anchor - negative), axis=1)
     y = relu(d + margin)
-    return y if reduce == "no" else sum(y) * (1 / (len(anchor) or 1))
+    return y if reduce == "no" else sum(y * (1 / (len(anchor) or 1)))
 
 
 def hinge(x, t, norm="L1", reduce="mean"):
@@ -297,7 +297,7 @@ def hinge(x, t, norm="L1", reduce="mean"):
         raise IndexError(f"hinge: {error} (got x {tuple(x.shape)})") from error
     y = relu(identity(x) * sign + 1)
     y = y if norm == "L1" else square(y)
-    return y if reduce == "no" else sum(y) * (1 / (len(x) or 1))
+    return y if reduce == "no" else sum(y * (1 / (len(x) or 1)))
 
 
 class Centred(Function):
@@ -321,5 +321,5 @@ def cross_covariance(y, z, reduce="half_squared_sum"):
             f"{tuple(y.shape)} {y.dtype}, z {tuple(z.shape)} {z.dtype}"
         )
     check_reduce("cross_covariance", reduce, ("half_squared_sum", "no"))
-    covariance = matmul(Centred().apply(y), Centred().apply(z), transa=True) * (1 / (len(y) or 1))
+    covariance = matmul(Centred().apply(y) * (1 / (len(y) or 1)), Centred().apply(z), transa=True)
     return covariance if reduce == "no" else sum(square(covariance)) * 0.5

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rlcore.autograd.config import config
-from rlcore.autograd.dual import raw, traced
+from rlcore.autograd.dual import raw, shape_of, traced
 from rlcore.autograd.function import Function
 from rlcore.autograd.functions.activation import softmax
 from rlcore.autograd.functions.array import reshape
@@ -40,9 +40,10 @@ class Dropout(Function):
         self.mask = mask
 
     def forward(self, x):
-        if self.mask.shape != x.shape:
-            raise ValueError(f"the mask must have the shape of x, got {tuple(self.mask.shape)}")
-        return x * self.mask
+        y = x * self.mask
+        if y.shape != x.shape:
+            raise ValueError(f"a mask of shape {tuple(self.mask.shape)} does not broadcast to the shape of x")
+        return y
 
     def backward(self, gy, mask):
         return gy * mask
@@ -51,7 +52,7 @@ class Dropout(Function):
 def dropout(x, ratio=0.5, *, mask=None, return_mask=False, rng=None):
     """x with elements zeroed with probability `ratio`, the others divided by 1 - ratio; x itself outside training.
 
-    mask: the factors, in place of drawn ones. With return_mask a pair with the mask, None outside training.
+    mask: the factors, in place of drawn ones; broadcasts. With return_mask a pair with the mask, None outside training.
     """
     if not 0 <= ratio < 1:
         raise ValueError(f"dropout: ratio must lie in [0, 1), got {ratio!r}")
@@ -77,9 +78,9 @@ class Gaussian(Function):
     def forward(self, mean, ln_var):
         if mean.shape != ln_var.shape or mean.dtype != ln_var.dtype:
             raise ValueError("mean and ln_var must have one shape and one dtype")
-        if self.eps.shape != mean.shape:
-            raise ValueError(f"eps must have the shape of mean, got {tuple(self.eps.shape)}")
         self.noise = np.exp(ln_var * 0.5) * self.eps
+        if self.noise.shape != mean.shape:
+            raise ValueError(f"eps of shape {tuple(self.eps.shape)} does not broadcast to the shape of mean")
         return mean + self.noise
 
     def composite(self, mean, ln_var):  # the noise depends on ln_var
@@ -143,10 +144,15 @@ def simplified_dropconnect(x, W, b=None, ratio=0.5, train=True, mask=None, use_b
     if not 0 <= ratio < 1:
         raise ValueError(f"simplified_dropconnect: ratio must lie in [0, 1), got {ratio!r}")
     weights, array = raw(W), raw(x)
-    if weights.ndim != 2 or array.size != len(array) * weights.shape[1] or array.dtype != weights.dtype:
+    if (
+        weights.ndim != 2
+        or array.size != len(array) * weights.shape[1]
+        or array.dtype != weights.dtype
+        or (b is not None and b.shape != weights.shape[:1])
+    ):
         raise ValueError(
-            "simplified_dropconnect: expected x (N, ...) of W's dtype and W (out, in), got x "
-            f"{tuple(array.shape)} {array.dtype}, W {tuple(weights.shape)} {weights.dtype}"
+            "simplified_dropconnect: expected x (N, ...) of W's dtype, W (out, in) and b (out,), got x "
+            f"{tuple(array.shape)} {array.dtype}, W {tuple(weights.shape)} {weights.dtype}, b {shape_of(b)}"
         )
     shape = (len(array), *weights.shape) if use_batchwise_mask else weights.shape
     if mask is None:

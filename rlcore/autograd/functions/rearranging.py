@@ -129,7 +129,7 @@ class Pad(Function):
 
     def forward(self, x):
         self.inside = tuple([slice(before, before + n) for (before, _), n in zip(self.widths, x.shape)])
-        if isinstance(self.value, (tuple, list)):
+        if np.ndim(self.value):
             return xp_of(x).pad(x, self.widths, "constant", constant_values=self.value)
         y = xp_of(x).full([n + a + b for n, (a, b) in zip(x.shape, self.widths)], self.value, x.dtype)
         y[self.inside] = x

@@ -113,6 +113,15 @@ def test_halves_do_not_overflow():
     assert y.dtype == np.float16
     assert y.item() == pytest.approx(np.log(2), rel=2e-2)
 
+    y = F.sigmoid_cross_entropy(x, np.zeros((70_000, 2), int))
+    assert y.item() == pytest.approx(np.log(2), rel=2e-2)
+
+
+def test_one_label_of_no_axis():
+    x = Variable(np.array(0.0))
+    for normalize in (True, False):
+        assert F.sigmoid_cross_entropy(x, np.array(1), normalize).item() == np.log(2)
+
 
 def test_probabilities_are_constants():
     x, t = Variable(X), Variable(F.softmax(X * X).array)

@@ -58,6 +58,7 @@ def test_the_same_size_is_the_same_image(mode, align_corners):
         (lambda: F.resize_images(np.ones((3, 4)), (2, 2)), ValueError, r"resize_images: .*\(3, 4\)"),
         (lambda: F.resize_images(RAMP, (2, 0)), ValueError, r"resize_images: output_shape .*\(2, 0\)"),
         (lambda: F.resize_images(RAMP, (2, 2), mode="cubic"), ValueError, "resize_images: mode .*'cubic'"),
+        (lambda: F.resize_images(RAMP.astype("B"), (2, 2)), TypeError, "resize_images: .*floats, got uint8"),
         (lambda: F.resize_images(RAMP[:, :, :0], (2, 2)), ValueError, "resize_images: .*no pixels"),
     ],
 )

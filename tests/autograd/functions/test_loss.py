@@ -73,6 +73,10 @@ def test_bernoulli_nll_of_large_logits():
 def test_the_mean_of_halves_does_not_overflow():
     far, near = np.full(1000, 100, np.float16), np.zeros(1000, np.float16)
     assert F.mean_absolute_error(far, near).item() == 100
+    assert F.hinge(np.full((5000, 1), -100, np.float16), np.zeros(5000, int)).item() == pytest.approx(101, rel=1e-2)
+    with np.errstate(over="raise"):
+        far, near = np.full((3000, 1), 8, np.float16), np.zeros((3000, 1), np.float16)
+        assert F.triplet(far, near, far).item() == pytest.approx(64.2, rel=1e-2)
 
 
 @pytest.mark.parametrize(

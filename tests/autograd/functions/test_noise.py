@@ -71,6 +71,18 @@ def test_masks_come_back_and_are_taken_again():
     assert F.dropout(x, mask=mask.astype(np.float64)).dtype == np.float32
 
 
+def test_masks_and_noise_broadcast():
+    """As in Chainer 7.8.1: one mask for all rows, for one."""
+    x, row = Variable(ONES), np.arange(200, dtype=np.float32)
+    F.sum(F.dropout(x, mask=row)).backward()
+    np.testing.assert_array_equal(x.grad, np.tile(row, (200, 1)))
+    mean, ln_var = Variable(ONES), Variable(0 * ONES)
+    y = F.gaussian(mean, ln_var, eps=row)
+    np.testing.assert_array_equal(y.array, np.tile(1 + row, (200, 1)))
+    F.sum(y).backward()
+    np.testing.assert_array_equal(ln_var.grad, np.tile(row / 2, (200, 1)))
+
+
 @pytest.mark.parametrize("dtype", "efd")
 def test_a_gaussian_sample_has_this_mean_and_variance(dtype):
     mean, ln_var = np.full(N, 3, dtype), np.full(N, np.log(4), dtype)
@@ -110,10 +122,11 @@ def test_dropconnect_takes_a_mask_of_floats():
     [
         (lambda: F.dropout(ONES, 1.0), ValueError, r"dropout: ratio must lie in \[0, 1\), got 1.0"),
         (lambda: F.dropout(ONES, -0.1), ValueError, "dropout: ratio"),
-        (lambda: F.dropout(ONES, mask=ONES[0]), ValueError, r"dropout: the mask must .*\(200,\).*x \(200, 200\)"),
+        (lambda: F.dropout(ONES[0], mask=ONES), ValueError, r"dropout: a mask of shape \(200, 200\) .*x \(200,\)"),
+        (lambda: F.dropout(ONES, mask=ONES[:7]), ValueError, r"dropout: .*\(7,200\).*x \(200, 200\)"),
         (lambda: F.gaussian(ONES, ONES[:1]), ValueError, r"gaussian: .*mean \(200, 200\) float32, ln_var \(1, 200\)"),
         (lambda: F.gaussian(ONES, ONES.astype("d")), ValueError, "gaussian: .*one dtype"),
-        (lambda: F.gaussian(ONES, ONES, eps=ONES[0]), ValueError, r"gaussian: eps must .*\(200,\)"),
+        (lambda: F.gaussian(ONES[0], ONES[0], eps=ONES), ValueError, r"gaussian: eps of shape \(200, 200\)"),
         (lambda: F.zoneout(ONES, ONES, 1.1), ValueError, r"zoneout: ratio must lie in \[0, 1\]"),
         (lambda: F.zoneout(ONES, ONES[:1]), ValueError, r"zoneout: .*h \(200, 200\) float32, x \(1, 200\)"),
         (lambda: F.simplified_dropconnect(ONES, ONES, ratio=1), ValueError, "simplified_dropconnect: ratio"),
@@ -122,6 +135,7 @@ def test_dropconnect_takes_a_mask_of_floats():
             ValueError,
             r"mask must have shape \(200, 200, 200\)",
         ),
+        (lambda: F.simplified_dropconnect(ONES, ONES, ONES[0, :1]), ValueError, r"b \(out,\), .*b \(1,\)"),
         (
             lambda: F.simplified_dropconnect(ONES, ONES[:, :7]),
             ValueError,
