@@ -181,7 +181,7 @@ def convolution_nd(x, W, b=None, stride=1, pad=0, cover_all=False, dilate=1, gro
 
     stride, pad and dilate: one integer, or one for each axis. cover_all: windows reach every element.
     """
-    return _convolution("convolution_nd", x.ndim - 2, x, W, b, stride, pad, cover_all, dilate, groups)
+    return _convolution("convolution_nd", max(1, x.ndim - 2), x, W, b, stride, pad, cover_all, dilate, groups)
 
 
 def convolution_1d(x, W, b=None, stride=1, pad=0, cover_all=False, dilate=1, groups=1):
@@ -199,7 +199,7 @@ def deconvolution_nd(x, W, b=None, stride=1, pad=0, outsize=None, dilate=1, grou
 
     outsize: the result's sizes, where a stride leaves more than one possible; the smallest if None.
     """
-    return _deconvolution("deconvolution_nd", x.ndim - 2, x, W, b, stride, pad, outsize, dilate, groups)
+    return _deconvolution("deconvolution_nd", max(1, x.ndim - 2), x, W, b, stride, pad, outsize, dilate, groups)
 
 
 def deconvolution_1d(x, W, b=None, stride=1, pad=0, outsize=None, dilate=1, groups=1):

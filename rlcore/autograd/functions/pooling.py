@@ -299,7 +299,7 @@ def max_pooling_nd(x, ksize, stride=None, pad=0, cover_all=True, return_indices=
     stride None: ksize. Padding is -inf. cover_all: windows reach every element. return_indices: also an array of the
     largest elements' numbers in their windows, for `upsampling_2d`.
     """
-    return _max_pooling("max_pooling_nd", x, x.ndim - 2, ksize, stride, pad, cover_all, return_indices)
+    return _max_pooling("max_pooling_nd", x, max(1, x.ndim - 2), ksize, stride, pad, cover_all, return_indices)
 
 
 def max_pooling_1d(x, ksize, stride=None, pad=0, cover_all=True, return_indices=False):
@@ -338,7 +338,7 @@ def average_pooling_nd(x, ksize, stride=None, pad=0, pad_value=0):
 
     stride None: ksize. pad_value 0: padding counts as zeros; None: it does not count.
     """
-    return _average_pooling("average_pooling_nd", x, x.ndim - 2, ksize, stride, pad, pad_value)
+    return _average_pooling("average_pooling_nd", x, max(1, x.ndim - 2), ksize, stride, pad, pad_value)
 
 
 def average_pooling_1d(x, ksize, stride=None, pad=0, pad_value=0):

@@ -22,7 +22,7 @@ def unpooling_nd(x, ksize, stride=None, pad=0, outsize=None, cover_all=True):
     stride None: ksize. outsize: the result's sizes; if None those from which pooling, with cover_all or without, gives
     x's: the smallest of them.
     """
-    return _unpooling("unpooling_nd", x, x.ndim - 2, ksize, stride, pad, outsize, cover_all)
+    return _unpooling("unpooling_nd", x, max(1, x.ndim - 2), ksize, stride, pad, outsize, cover_all)
 
 
 def unpooling_1d(x, ksize, stride=None, pad=0, outsize=None, cover_all=True):

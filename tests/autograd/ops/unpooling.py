@@ -40,14 +40,14 @@ def upsampling(x, indexes):
 OPS = [
     both("F.unpooling_1d", F.unpooling_1d, unpooling, [(3, 2, 4)], ksize=3, stride=2),
     both("F.unpooling_1d outsize", F.unpooling_1d, unpooling, [(2, 2, 4)], ksize=2, pad=1, outsize=(6,)),
-    both("F.unpooling_2d", F.unpooling_2d, unpooling, [(3, 2, 2, 4)], ksize=2),
+    both("F.unpooling_2d", F.unpooling_2d, unpooling, [(3, 2, 4, 4)], ksize=2),
     both(
         "F.unpooling_2d exact", F.unpooling_2d, unpooling, [(2, 2, 4, 2)], ksize=(2, 3), stride=(1, 2), cover_all=False
     ),
     both(
         "F.unpooling_3d", F.unpooling_3d, unpooling, [(2, 2, 2, 1, 2)], ksize=(2, 2, 3), stride=(2, 1, 2), pad=(1, 0, 0)
     ),
-    both("F.unpooling_nd", F.unpooling_nd, unpooling, [(3, 2, 2, 4)], ksize=2, stride=3, cover_all=False),
+    both("F.unpooling_nd", F.unpooling_nd, unpooling, [(3, 2, 4, 4)], ksize=2, stride=3, cover_all=False),
     Op(
         "F.upsampling_2d",
         lambda x, indexes: F.upsampling_2d(x, indexes[: len(x)], 2, cover_all=False),
