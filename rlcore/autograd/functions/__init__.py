@@ -5,6 +5,7 @@ from rlcore.autograd.functions import (
     array,
     connection,
     contraction,
+    convolution,
     cross_entropy,
     cumulative,
     evaluation,
@@ -31,6 +32,7 @@ from rlcore.autograd.functions.activation import *
 from rlcore.autograd.functions.array import *
 from rlcore.autograd.functions.connection import *
 from rlcore.autograd.functions.contraction import *
+from rlcore.autograd.functions.convolution import *
 from rlcore.autograd.functions.cross_entropy import *
 from rlcore.autograd.functions.cumulative import *
 from rlcore.autograd.functions.evaluation import *
@@ -58,6 +60,7 @@ __all__ = [
     *array.__all__,
     *connection.__all__,
     *contraction.__all__,
+    *convolution.__all__,
     *cross_entropy.__all__,
     *cumulative.__all__,
     *evaluation.__all__,
