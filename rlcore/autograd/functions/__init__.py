@@ -15,6 +15,7 @@ from rlcore.autograd.functions import (
     linalg,
     loss,
     math,
+    n_step,
     nd_convolution,
     noise,
     normalization,
@@ -23,6 +24,8 @@ from rlcore.autograd.functions import (
     recompute,
     reduction,
     reinforcement,
+    rnn_cells,
+    rnn_scan,
     rounding,
     special,
     trigonometry,
@@ -42,6 +45,7 @@ from rlcore.autograd.functions.joining import *
 from rlcore.autograd.functions.linalg import *
 from rlcore.autograd.functions.loss import *
 from rlcore.autograd.functions.math import *
+from rlcore.autograd.functions.n_step import *
 from rlcore.autograd.functions.nd_convolution import *
 from rlcore.autograd.functions.noise import *
 from rlcore.autograd.functions.normalization import *
@@ -50,6 +54,8 @@ from rlcore.autograd.functions.rearranging import *
 from rlcore.autograd.functions.recompute import *
 from rlcore.autograd.functions.reduction import *
 from rlcore.autograd.functions.reinforcement import *
+from rlcore.autograd.functions.rnn_cells import *
+from rlcore.autograd.functions.rnn_scan import *
 from rlcore.autograd.functions.rounding import *
 from rlcore.autograd.functions.special import *
 from rlcore.autograd.functions.trigonometry import *
@@ -70,6 +76,7 @@ __all__ = [
     *linalg.__all__,
     *loss.__all__,
     *math.__all__,
+    *n_step.__all__,
     *nd_convolution.__all__,
     *noise.__all__,
     *normalization.__all__,
@@ -78,6 +85,8 @@ __all__ = [
     *recompute.__all__,
     *reduction.__all__,
     *reinforcement.__all__,
+    *rnn_cells.__all__,
+    *rnn_scan.__all__,
     *rounding.__all__,
     *special.__all__,
     *trigonometry.__all__,
