@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import threading
 import warnings
 
@@ -222,9 +221,8 @@ def test_training_is_the_same_with_it():
 
 
 @pytest.mark.parametrize("op", [op for op in OPS if not op.mean], ids=lambda op: op.name)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_no_op_of_the_table_is_suspect(op, dtype):
-    xs = [Variable(x.astype(dtype)) for x in op.inputs()]
+def test_no_op_of_the_table_is_suspect(op):
+    xs = [Variable(x.astype(np.float32)) for x in op.inputs()]
 
     def total():
         ys = op(*xs)
@@ -237,7 +235,3 @@ def test_no_op_of_the_table_is_suspect(op, dtype):
             firsts = [g for g in grad(total(), xs, enable_double_backprop=True) if g is not None]
             sums = [F.sum(g * g) for g in firsts]
             grad(sum(sums[1:], sums[0]), xs)
-
-
-def test_the_same_line_is_named_wherever_files_lie():
-    assert re.fullmatch(r".*test_debug\.py:\d+", line_of("z = F.sqrt"))

@@ -153,6 +153,36 @@ def test_a_file_of_chainers(tmp_path):
         assert (model.N, model.rate) == (12, 0.25)
 
 
+def test_links_have_chainers_names(tmp_path):
+    """The names and shapes of Chainer 7.8.1's file for the same model."""
+
+    def model():
+        return Chain(
+            c=L.Convolution2D(2, 3, 3), bn=L.BatchNormalization(4), lstm=L.LSTM(4, 2), e=L.EmbedID(5, 3),
+            gru=L.StatefulGRU(2, 2), ln=L.LayerNormalization(2), scale=L.Scale(1, (2,)), maxout=L.Maxout(2, 3, 2),
+        )  # fmt: skip
+
+    shapes = {
+        "c/W": (3, 2, 3, 3), "c/b": (3,), "bn/gamma": (4,), "bn/beta": (4,), "bn/avg_mean": (4,), "bn/avg_var": (4,),
+        "bn/N": (), "lstm/upward/W": (8, 4), "lstm/upward/b": (8,), "lstm/lateral/W": (8, 2), "e/W": (5, 3),
+        "gru/W_r/W": (2, 2), "gru/W_r/b": (2,), "gru/U_r/W": (2, 2), "gru/U_r/b": (2,), "gru/W_z/W": (2, 2),
+        "gru/W_z/b": (2,), "gru/U_z/W": (2, 2), "gru/U_z/b": (2,), "gru/W/W": (2, 2), "gru/W/b": (2,),
+        "gru/U/W": (2, 2), "gru/U/b": (2,), "ln/gamma": (2,), "ln/beta": (2,), "scale/W": (2,),
+        "maxout/linear/W": (6, 2), "maxout/linear/b": (6,),
+    }  # fmt: skip
+    rng = np.random.default_rng(0)
+    arrays = {k: rng.standard_normal(shape).astype(np.float32) for k, shape in shapes.items()} | {"bn/N": np.array(7)}
+    np.savez(tmp_path / "m.npz", **arrays)
+    twin = model()
+    S.load_npz(tmp_path / "m.npz", twin)
+    assert twin.bn.N == 7
+    S.save_npz(tmp_path / "n.npz", twin)
+    with np.load(tmp_path / "n.npz") as f:
+        assert sorted(f.files) == sorted(arrays)
+        for key, array in arrays.items():
+            np.testing.assert_array_equal(f[key], array)
+
+
 def test_a_part_of_a_snapshot_of_chainers(tmp_path):
     arrays = chainers_file(tmp_path / "m.npz", updater__model__l2__W=np.zeros(2), updater__iteration=np.array(3))
     np.savez(tmp_path / "s.npz", **{f"updater/model:main/{k}": v for k, v in arrays.items()})

@@ -12,6 +12,7 @@ import rlcore.rng
 from rlcore.autograd import Chain, Function, Variable, config, debug_mode, grad, no_backprop_mode, using_config
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
+from rlcore.autograd.link_hooks import SpectralNormalization
 from rlcore.rng import generator
 
 X = np.linspace(-1, 1, 6).reshape(2, 3)
@@ -152,6 +153,27 @@ def test_the_mode_of_the_first_run():
     F.sum(y).backward()
     assert seen == [(False, False), (False, True)]
     assert not config.in_recomputing
+
+
+def test_batch_normalisation_moves_its_statistics_once():
+    one, two = (L.BatchNormalization(3, dtype=np.float64) for _ in range(2))
+    x, y = Variable(X), Variable(X)
+    F.sum(F.tanh(F.forget(one, x))).backward()
+    F.sum(F.tanh(two(y))).backward()
+    np.testing.assert_array_equal(one.avg_mean, two.avg_mean)
+    np.testing.assert_array_equal(one.avg_var, two.avg_var)
+    assert (one.avg_mean != 0).all()
+    np.testing.assert_allclose(one.gamma.grad, two.gamma.grad, rtol=1e-12)
+    np.testing.assert_allclose(x.grad, y.grad, rtol=1e-12)
+
+
+def test_spectral_normalisation_iterates_once():
+    W = generator(0).standard_normal((4, 3))
+    one, two = (L.Linear(3, 4, initialW=W, nobias=True).add_hook(SpectralNormalization(rng=generator(1))) for _ in "ab")
+    F.sum(F.forget(one, X) ** 3).backward()
+    F.sum(two(X) ** 3).backward()
+    np.testing.assert_array_equal(one.W_u, two.W_u)
+    np.testing.assert_allclose(one.W.grad, two.W.grad, rtol=1e-12)
 
 
 def test_an_error_in_the_second_run_leaves_no_trace():
