@@ -18,12 +18,13 @@ from rlcore.autograd.function import Function, force_backprop_mode, no_backprop_
 from rlcore.autograd.grad import grad
 from rlcore.autograd.hooks import FunctionHook
 from rlcore.autograd.link import Link
+from rlcore.autograd.link_calls import LinkHook
 from rlcore.autograd.parameter import Parameter
 from rlcore.autograd.variable import Variable, as_array, as_variable
 
 __all__ = [
-    "Chain", "ChainList", "Function", "FunctionHook", "Link", "Parameter", "Sequential", "Variable", "as_array",
-    "as_variable", "computational_graph", "config", "debug_mode", "force_backprop_mode", "function_hooks", "functions",
-    "global_config", "grad", "initializers", "is_debug", "link_hooks", "links", "no_backprop_mode", "optimizer_hooks",
-    "optimizers", "serializers", "using_config",
+    "Chain", "ChainList", "Function", "FunctionHook", "Link", "LinkHook", "Parameter", "Sequential", "Variable",
+    "as_array", "as_variable", "computational_graph", "config", "debug_mode", "force_backprop_mode", "function_hooks",
+    "functions", "global_config", "grad", "initializers", "is_debug", "link_hooks", "links", "no_backprop_mode",
+    "optimizer_hooks", "optimizers", "serializers", "using_config",
 ]  # fmt: skip

@@ -58,13 +58,18 @@ def build_computational_graph(
 ) -> ComputationalGraph:
     """The graph from some Variables back to its leaves: Variables as ellipses, functions as boxes.
 
-    link: names its parameters, by path. Constants are no part of a graph. The shapes of what lies between come from a
-    pass backward that uses nothing up; after `backward()` without retain_graph=True they are not known any more.
+    Names are those of outputs, and of link's parameters, by path. Constants are no part of a graph. The shapes of what
+    lies between come from a pass backward that uses nothing up; after `backward()` without retain_graph=True they are
+    not known any more.
     remove_split is accepted and has no effect: a value used several times is one node.
     """
     outputs = [outputs] if isinstance(outputs, Variable) else list(outputs)
     vertices = _vertices([v.node for v in outputs])
-    names = {p.node: path for path, p in link.namedparams(include_uninit=False)} if link is not None else {}
+    names = {v.node: v.name for v in outputs if v.name}
+    if link is not None:
+        names |= {p.node: path for path, p in link.namedparams(include_uninit=False)}
+    if not show_name:
+        names = {}
     kinds = _kinds(outputs, vertices)
     nodes: list[tuple[int, str, bool]] = []
     edges: list[tuple[int, int]] = []
@@ -78,8 +83,7 @@ def build_computational_graph(
 
     for vertex in vertices:
         if isinstance(vertex, Leaf) or vertex.order == 0:
-            name = names.get(vertex, "") if show_name else ""
-            ends[vertex] = None if remove_variable else node(_label(name, kinds.get(vertex)), False)
+            ends[vertex] = None if remove_variable else node(_label(names.get(vertex), kinds.get(vertex)), False)
             continue
         if isinstance(vertex, Slot):
             at = ends[vertex.edges[0]]
@@ -87,7 +91,7 @@ def build_computational_graph(
             at = node(vertex.label, True, vertex.edges)
         ends[vertex] = at
         if not vertex.many and not remove_variable:
-            ends[vertex] = node(_label("", kinds.get(vertex)), False)
+            ends[vertex] = node(_label(names.get(vertex), kinds.get(vertex)), False)
             edges.append((at, ends[vertex]))  # type: ignore[arg-type]
     return ComputationalGraph(nodes, edges, variable_style, function_style, rankdir)
 
@@ -134,14 +138,10 @@ def _kinds(outputs: list[Any], vertices: list[Any]) -> dict[Any, Any]:
     return kinds
 
 
-def _label(name: str, kind: Any) -> str:
-    shape, dtype = kind or (None, None)
-    known = "" if dtype is None else f"{_shape(shape)}{dtype}"
+def _label(name: str | None, kind: Any) -> str:
+    shape, dtype = kind or ((), "")
+    known = f"({', '.join(map(str, shape))}), {dtype}" if shape else str(dtype)
     return f"{name}: {known}" if name and known else name or known
-
-
-def _shape(shape: Any) -> str:
-    return f"({', '.join(map(str, shape))}), " if shape else ""
 
 
 def _quoted(text: str) -> str:

@@ -14,7 +14,7 @@ import rlcore.autograd.functions.math as _math
 import rlcore.autograd.functions.reduction as _reduction
 import rlcore.autograd.functions.rounding as _rounding
 from rlcore.autograd.dual import weak
-from rlcore.autograd.function import UFUNCS, Leaf, backward, next_order, record
+from rlcore.autograd.function import UFUNCS, Leaf, Slot, backward, next_order, record
 from rlcore.autograd.functions.indexing import get_item
 from rlcore.backend import is_array, xp_of
 
@@ -93,7 +93,8 @@ class Variable:
     @property
     def creator(self) -> Any:
         """The op that made this Variable, None for a leaf or a constant."""
-        return None if self.node is None or self.node.order == 0 else self.node
+        node = self.node
+        return None if node is None or node.order == 0 else node.edges[0] if isinstance(node, Slot) else node
 
     def item(self) -> Any:
         return self.array.item()

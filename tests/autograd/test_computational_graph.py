@@ -87,8 +87,11 @@ def test_a_cut_graph_and_no_graph():
 def test_names_and_styles():
     model = Chain(l1=L.Linear(3, 1))
     y = model.l1(X)
+    y.name = "value"
+    labels, _ = parts(build_computational_graph([y], link=model))
+    assert (labels[0], labels[-1]) == ("/l1/W: (1, 3), float32", "value: (2, 1), float32")
     labels, _ = parts(build_computational_graph([y], show_name=False, link=model))
-    assert labels[0] == "(1, 3), float32"
+    assert (labels[0], labels[-1]) == ("(1, 3), float32", "(2, 1), float32")
     text = build_computational_graph([y], True, {"shape": "plain"}, {"shape": 'say "hi"'}, "LR", link=model).dump()
     assert 'label="/l1/W: (1, 3), float32", shape="plain"]' in text
     assert 'label="linear", shape="say \\"hi\\""]' in text

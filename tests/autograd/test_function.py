@@ -452,7 +452,10 @@ def test_unchain_cuts_one_variable_only(no_collector):
     (w * 1).backward()
     np.testing.assert_allclose(w.grad, 3 * np.exp(0.7) + 1, rtol=1e-12)
     first, second = F.split_axis(F.concat([w, w], 0), 2, 0)
+    assert first.creator is second.creator
+    assert first.creator.label == "split_axis"
     first.unchain()
+    assert first.creator is None
     w.cleargrad()
     F.sum(first * 5 + second * 7).backward()
     assert w.grad.tolist() == [7]
