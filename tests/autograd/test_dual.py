@@ -1,12 +1,13 @@
-"""What ReLU is made of: the same values whatever the size, the dtype and the strides."""
+"""What ReLU is made of: the same values whatever the size, the dtype and the strides; sums of many halves."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from rlcore.autograd import Variable
-from rlcore.autograd.dual import rectified, where_positive
+from rlcore.autograd import Variable, grad
+from rlcore.autograd import functions as F
+from rlcore.autograd.dual import rectified, row_sum, scatter, sum_to, where_positive
 from rlcore.rng import generator
 
 
@@ -32,3 +33,45 @@ def test_where_positive(dtype):
     assert found.dtype == dtype
     assert found.tolist() == where_positive(Variable(g), y).array.tolist() == [0, 0, -3, 4]
     assert g.tolist() == given.tolist()
+
+
+ONES = np.ones((3000, 2), np.float16)
+
+
+def test_halves_are_added_up_as_singles():
+    """One after the other, 1 + ... + 1 ends at 2048 in float16."""
+    index = np.zeros(3000, int)
+    for y, shape in (
+        (sum_to(ONES, (2,)), (2,)),
+        (sum_to(ONES, (1, 2)), (1, 2)),
+        (sum_to(ONES[:, 0], ()), ()),
+        (row_sum(ONES, 0), (1, 2)),
+        (row_sum(np.ascontiguousarray(ONES.T), 1), (2, 1)),
+        (scatter(ONES, index, (1, 2)), (1, 2)),
+        (scatter(ONES, index, (20000, 2))[:1], (1, 2)),
+    ):
+        assert (y.shape, y.dtype) == (shape, np.float16)
+        assert (np.asarray(y) == 3000).all()
+
+
+@pytest.mark.parametrize(
+    ("f", "shape"),
+    [
+        (lambda b: ONES + b, (2,)),
+        (lambda b: F.broadcast_to(b, (3000, 2)), (1, 2)),
+        (lambda b: F.linear(ONES, np.zeros((2, 2), np.float16), b), (2,)),
+        (lambda b: F.ensemble_linear(ONES, np.zeros((3, 2, 2), np.float16), b), (3, 2)),
+        (lambda x: F.ensemble_linear(x, np.ones((3000, 1, 1), np.float16)), (1, 1)),
+        (lambda x: F.tile(x, (3000, 1)), (1, 2)),
+        (lambda x: F.repeat(x, 3000, axis=0), (1, 2)),
+        (lambda x: x[np.zeros(3000, int)], (1, 2)),
+        (lambda b: F.convolution_nd(ONES[:, None], np.zeros((1, 1, 2), np.float16), b), (1,)),
+        (lambda b: F.deconvolution_nd(ONES[:, :, None], np.zeros((2, 1, 1), np.float16), b), (1,)),
+    ],
+)
+@pytest.mark.parametrize("double", [False, True])
+def test_gradients_of_many_halves(f, shape, double):
+    x = Variable(np.zeros(shape, np.float16))
+    g = grad(F.sum(f(x)), x, enable_double_backprop=double)[0]
+    assert (g.shape, g.dtype) == (shape, np.float16)
+    assert (g.array == 3000).all()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd.dual import column_sum, ones_for, product, raw, rectified, traced, where_positive
+from rlcore.autograd.dual import column_sum, ones_for, product, raw, rectified, summed, traced, where_positive
 from rlcore.autograd.function import Function
 from rlcore.autograd.functions.array import reshape
 from rlcore.autograd.functions.linalg import matmul
@@ -83,9 +83,9 @@ class EnsembleLinear(Function):
             return _by_member(gy, x, W, ex, eW, eb)
         gx = ex and gy @ W
         if ex and x.ndim == 2:
-            gx = gx.sum(axis=0)
+            gx = summed(gx, 0)
         xT = x.T if x.ndim == 2 else x.transpose(0, 2, 1)
-        return gx, eW and (xT @ gy).transpose(0, 2, 1), eb and gy.sum(axis=1)
+        return gx, eW and (xT @ gy).transpose(0, 2, 1), eb and summed(gy, 1)
 
 
 def _by_member(gy, x, W, ex, eW, eb):
@@ -97,7 +97,7 @@ def _by_member(gy, x, W, ex, eW, eb):
         for k in range(K):
             gy[k].dot(W[k], out=gx[k])
         if x.ndim == 2:
-            gx = gx.sum(axis=0)
+            gx = summed(gx, 0)
     if eW:
         gW = eW.out()
         if gW is None or not gW.transpose(0, 2, 1).flags.c_contiguous:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rlcore.autograd.dual import traced
+from rlcore.autograd.dual import ones_for, summed, traced
 from rlcore.autograd.function import Function
 from rlcore.autograd.functions.array import reshape, transpose
 from rlcore.autograd.functions.linalg import matmul
@@ -24,6 +24,7 @@ from rlcore.autograd.functions.windows import (
     per_axis,
     spreading,
 )
+from rlcore.backend import xp_of
 
 __all__ = [
     "convolution_1d",
@@ -88,7 +89,7 @@ class ConvolutionND(_Trilinear):
         return (
             ex and InputGradientND(self.w, self.groups).on(gy, W),
             eW and WeightGradientND(self.w, self.groups).on(x, gy),
-            eb and gy.sum(axis=(0, *range(2, gy.ndim))),
+            eb and summed(gy, (0, *range(2, gy.ndim))),
         )
 
 
@@ -111,7 +112,7 @@ class InputGradientND(_Trilinear):
         return (
             eg and ConvolutionND(self.w, self.groups).on(gx, W),
             eW and WeightGradientND(self.w, self.groups).on(gx, g),
-            eb and gx.sum(axis=(0, *range(2, gx.ndim))),
+            eb and summed(gx, (0, *range(2, gx.ndim))),
         )
 
 
@@ -143,13 +144,15 @@ def _check_weights(function, ndim, x, W, b, groups, *, transposed=False):
     if groups < 1 or x.shape[1] != C or W.shape[0] % groups:
         what = "W (C, out / groups, *ksize)" if transposed else "W (out, C / groups, *ksize)"
         raise ValueError(f"{function}: expected x (N, C, *sizes) and {what}, got {given}")
+    _check_bias_and_dtypes(function, x, W, b, out, given)
+
+
+def _check_bias_and_dtypes(function, x, W, b, out, given):
     if b is not None and b.shape != (out,):
         raise ValueError(f"{function}: expected b {(out,)}, got b {tuple(b.shape)} with {given}")
     for name, a in (("W", W), ("b", b)):
         if a is not None and a.dtype != x.dtype:
-            raise TypeError(
-                f"{function}: x is {x.dtype} and {name} is {a.dtype}; cast x with x.astype({a.dtype.name!r})"
-            )
+            raise TypeError(f"{function}: x is {x.dtype} and {name} is {a.dtype}; cast x with x.astype({a.dtype.name!r})")
 
 
 def _settings(function, ksize, stride, pad, dilate):
@@ -217,16 +220,85 @@ def dilated_convolution_2d(x, W, b=None, stride=1, pad=0, dilate=1, cover_all=Fa
     return _convolution("dilated_convolution_2d", 2, x, W, b, stride, pad, cover_all, dilate, 1)
 
 
+class Depthwise(_Trilinear):
+    """The form with a filter W (M, C, *ksize) for each channel: offset by offset, channels side by side in memory."""
+
+    saves = "x W"
+
+    def forward(self, x, W, b=None):
+        (M, C), w, x = W.shape[:2], self.w, channels_last(x)
+        y = xp_of(x).zeros((M, len(x), *w.outs, C), x.dtype)
+        for index, i, o in w.offsets():
+            part = x[(slice(None), *i)]
+            for m in range(M):
+                y[(m, slice(None), *o)] += part * W[(m, slice(None), *index)]
+        y = y.transpose(*range(1, y.ndim), 0).reshape(len(x), *w.outs, C * M)
+        if b is not None:
+            y += b
+        return channels_first(y)
+
+    def backward(self, gy, x, W):
+        ex, eW, eb = self.edges
+        return (
+            ex and DepthwiseInputGradient(self.w, self.groups).on(gy, W),
+            eW and DepthwiseWeightGradient(self.w, self.groups).on(x, gy),
+            eb and gy.sum(axis=(0, *range(2, gy.ndim))),
+        )
+
+
+class DepthwiseInputGradient(_Trilinear):
+    saves = "g W"
+
+    def forward(self, g, W):
+        (M, C), w = W.shape[:2], self.w
+        g = channels_last(g).reshape(len(g), *w.outs, C, M)
+        x = xp_of(g).zeros((len(g), *w.ins, C), g.dtype)
+        for index, i, o in w.offsets():
+            for m in range(M):
+                x[(slice(None), *i)] += g[(slice(None), *o, slice(None), m)] * W[(m, slice(None), *index)]
+        return channels_first(x)
+
+    def backward(self, gx, g, W):
+        eg, eW = self.edges
+        return (
+            eg and Depthwise(self.w, self.groups).on(gx, W),
+            eW and DepthwiseWeightGradient(self.w, self.groups).on(gx, g),
+        )
+
+
+class DepthwiseWeightGradient(_Trilinear):
+    saves = "x g"
+
+    def forward(self, x, g):
+        C, w = x.shape[1], self.w
+        M = g.shape[1] // C if C else 1
+        x, g = channels_last(x), channels_last(g).reshape(len(g), *w.outs, C, M)
+        gW = xp_of(x).empty((M, C, *w.ksize), x.dtype)
+        for index, i, o in w.offsets():
+            for m in range(M):
+                both = x[(slice(None), *i)] * g[(slice(None), *o, slice(None), m)]
+                both = both.reshape(math.prod(both.shape[:-1]), C)
+                gW[(m, slice(None), *index)] = ones_for(both).dot(both)
+        return gW
+
+    def backward(self, gW, x, g):
+        ex, eg = self.edges
+        return (
+            ex and DepthwiseInputGradient(self.w, self.groups).on(g, gW),
+            eg and Depthwise(self.w, self.groups).on(x, gW),
+        )
+
+
 def depthwise_convolution_2d(x, W, b=None, stride=1, pad=0):
     """Each channel of x (N, C, H, W) with its own filters W (M, C, kh, kw): (N, C * M, ...), M results side by side."""
-    if x.ndim != 4 or W.ndim != 4 or W.shape[1] != x.shape[1]:
-        raise ValueError(
-            f"depthwise_convolution_2d: expected x (N, C, H, W) and W (M, C, kh, kw), got x {tuple(x.shape)} and W "
-            f"{tuple(W.shape)}"
-        )
-    M, C, *k = W.shape
-    filters = reshape(transpose(W, (1, 0, 2, 3)), (C * M, 1, *k))
-    return _convolution("depthwise_convolution_2d", 2, x, filters, b, stride, pad, False, 1, C)
+    check_input("depthwise_convolution_2d", x, 2)
+    given = f"x {tuple(x.shape)}, W {tuple(W.shape)}"
+    if W.ndim != 4 or W.shape[1] != x.shape[1]:
+        raise ValueError(f"depthwise_convolution_2d: expected x (N, C, H, W) and W (M, C, kh, kw), got {given}")
+    M, C = W.shape[:2]
+    _check_bias_and_dtypes("depthwise_convolution_2d", x, W, b, M * C, given)
+    w, dilate = _settings("depthwise_convolution_2d", W.shape[2:], stride, pad, 1)
+    return Depthwise(fitting("depthwise_convolution_2d", x, w, False, dilate), C).apply(x, W, b)
 
 
 class Im2Col(Function):

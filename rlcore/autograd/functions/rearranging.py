@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd.dual import raw
+from rlcore.autograd.dual import raw, summed
 from rlcore.autograd.function import Function
 from rlcore.autograd.functions.array import axis_of, flatten, moveaxis
 from rlcore.autograd.functions.indexing import get_item
@@ -80,7 +80,7 @@ class Repeat(Function):
         return x.repeat(self.repeats, self.axis)
 
     def backward(self, gy):
-        return gy.reshape(self.parted).sum(axis=self.axis + 1)
+        return summed(gy.reshape(self.parted), self.axis + 1)
 
 
 def repeat(x, repeats, axis=None):
@@ -112,7 +112,7 @@ class Tile(Function):
         n = max(len(self.reps), len(self.shape))
         shape, reps = (1,) * (n - len(self.shape)) + self.shape, (1,) * (n - len(self.reps)) + self.reps
         parted = [size for pair in zip(reps, shape) for size in pair]
-        return gy.reshape(parted).sum(axis=tuple(range(0, 2 * n, 2))).reshape(self.shape)
+        return summed(gy.reshape(parted), tuple(range(0, 2 * n, 2))).reshape(self.shape)
 
 
 def tile(x, reps):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd.dual import broadcast_to, raw
+from rlcore.autograd.dual import broadcast_to, raw, summed
 from rlcore.autograd.function import Function
 from rlcore.autograd.functions.math import square
 
@@ -39,9 +39,7 @@ class Sum(Function):
 
     def forward(self, x):
         self.shape = x.shape
-        if x.dtype.char == "e":  # or halves are added up as halves: 1 + ... + 1 ends at 2048
-            return x.sum(axis=self.axis, dtype=np.float32, keepdims=self.keepdims).astype(x.dtype)
-        return x.sum(axis=self.axis, keepdims=self.keepdims)
+        return summed(x, self.axis, self.keepdims)
 
     def backward(self, gy):
         if self.axis is not None and not self.keepdims:
@@ -129,7 +127,7 @@ class Logsumexp(Function):
 
     def forward(self, x):
         top = x.max(axis=self.axis, keepdims=True)
-        total = np.exp(x - _finite(top)).sum(axis=self.axis, keepdims=self.keepdims)
+        total = summed(np.exp(x - _finite(top)), self.axis, self.keepdims)
         return np.log(np.maximum(total, 1)) + top.reshape(total.shape)  # a sum below 1 is 0: all were -inf
 
     def backward(self, gy, x, y):
