@@ -39,6 +39,8 @@ class _Config(threading.local):
         return is_debug()
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "debug":
+            raise ValueError("config: debug is not set but entered: with debug_mode(): ...")
         super().__setattr__(_known("config", name), np.dtype(value) if name == "dtype" else value)
 
     def show(self, file: Any = None) -> None:

@@ -11,6 +11,7 @@ import os
 import uuid
 import zipfile
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -44,10 +45,13 @@ def load_npz(file: Any, obj: Any, path: str = "", strict: bool = True, ignore_na
     path: where in the file the object is, as in "updater/model:main/". strict=False: what the file lacks is left as it
     is. ignore_names: a name in the file, a function of it, or a list of these. What the file has beside is not read.
     """
-    if not zipfile.is_zipfile(file):
-        raise ValueError(f"load_npz: {file} is not an npz file")
-    with np.load(file, allow_pickle=False) as archive:
-        _load(obj, _Npz(archive), path, strict, ignore_names)
+    with _opened(file) as data:
+        start = data.tell()
+        if not zipfile.is_zipfile(data):
+            raise ValueError(f"load_npz: {file} is not an npz file")
+        data.seek(start)
+        with np.load(data, allow_pickle=False) as archive:
+            _load(obj, _Npz(archive), path, strict, ignore_names)
 
 
 def save_safetensors(file: Any, obj: Any) -> None:
@@ -66,16 +70,17 @@ def load_safetensors(file: Any, obj: Any, path: str = "", strict: bool = True, i
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    if hasattr(file, "read"):
-        data = file.read()
-    else:
-        with open(file, "rb") as opened:
-            data = opened.read()
+    with _opened(file) as data:
+        content = data.read()
     try:
-        given = load(data)
+        given = load(content)
     except SafetensorError as error:
         raise ValueError(f"load_safetensors: {file} is not a safetensors file ({error})") from error
     _load(obj, given, path, strict, ignore_names)
+
+
+def _opened(file: Any) -> Any:
+    return nullcontext(file) if hasattr(file, "read") else open(file, "rb")
 
 
 def _write(file: Any, write: Callable[[Any], Any]) -> None:

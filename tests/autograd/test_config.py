@@ -74,6 +74,8 @@ def test_a_global_value_is_every_threads_that_has_no_own():
     assert config.train is True
     with pytest.raises(ValueError, match="global_config: debug belongs to a thread"):
         global_config.debug = True
+    with pytest.raises(ValueError, match="config: debug is not set but entered"):
+        config.debug = True
 
 
 def test_enable_backprop():
