@@ -1,4 +1,4 @@
-"""Convolution over one, three or any number of axes, and its relatives; two axes have a module of their own.
+"""Convolution over any number of axes, and its relatives; the kernels of two axes are in a module of their own.
 
 Convolution, its input gradient and its weight gradient are the three derivatives of one trilinear form, sum over
 outputs of g * (x convolved with W): each is the derivative of the other two, so all orders are exact.
@@ -11,7 +11,9 @@ from typing import Any
 
 from rlcore.autograd.dual import ones_for, summed, traced
 from rlcore.autograd.function import Function
-from rlcore.autograd.functions.array import reshape, transpose
+from rlcore.autograd.functions.array import expand_dims, reshape, squeeze, transpose
+from rlcore.autograd.functions.columns import Geometry
+from rlcore.autograd.functions.convolution import Convolution_2d, Deconvolution_2d
 from rlcore.autograd.functions.linalg import matmul
 from rlcore.autograd.functions.windows import (
     Windows,
@@ -152,7 +154,9 @@ def _check_bias_and_dtypes(function, x, W, b, out, given):
         raise ValueError(f"{function}: expected b {(out,)}, got b {tuple(b.shape)} with {given}")
     for name, a in (("W", W), ("b", b)):
         if a is not None and a.dtype != x.dtype:
-            raise TypeError(f"{function}: x is {x.dtype} and {name} is {a.dtype}; cast x with x.astype({a.dtype.name!r})")
+            raise TypeError(
+                f"{function}: x is {x.dtype} and {name} is {a.dtype}; cast x with x.astype({a.dtype.name!r})"
+            )
 
 
 def _settings(function, ksize, stride, pad, dilate):
@@ -170,13 +174,24 @@ def _settings(function, ksize, stride, pad, dilate):
 def _convolution(function, ndim, x, W, b, stride, pad, cover_all, dilate, groups):
     _check_weights(function, ndim, x, W, b, groups)
     w, dilate = _settings(function, W.shape[2:], stride, pad, dilate)
-    return ConvolutionND(fitting(function, x, w, cover_all, dilate), groups).apply(x, W, b)
+    return _over(fitting(function, x, w, cover_all, dilate), groups, x, W, b, ConvolutionND, Convolution_2d)
 
 
 def _deconvolution(function, ndim, x, W, b, stride, pad, outsize, dilate, groups):
     _check_weights(function, ndim, x, W, b, groups, transposed=True)
     w, dilate = _settings(function, W.shape[2:], stride, pad, dilate)
-    return InputGradientND(spreading(function, x, w, outsize, False, dilate), groups).apply(x, W, b)
+    return _over(spreading(function, x, w, outsize, False, dilate), groups, x, W, b, InputGradientND, Deconvolution_2d)
+
+
+def _over(w, groups, x, W, b, op, op_2d):
+    """One axis and two go to the kernels of two axes, which are faster."""
+    if w.ndim > 2:
+        return op(w, groups).apply(x, W, b)
+    size = w.ins if op_2d is Deconvolution_2d else w.outs
+    if w.ndim == 2:
+        return op_2d(Geometry(w.ksize, w.stride, w.pad, w.dilate, groups), size).apply(x, W, b)
+    geometry = Geometry((1, *w.ksize), (1, *w.stride), (0, *w.pad), (1, *w.dilate), groups)
+    return squeeze(op_2d(geometry, (1, *size)).apply(expand_dims(x, 2), expand_dims(W, 2), b), 2)
 
 
 def convolution_nd(x, W, b=None, stride=1, pad=0, cover_all=False, dilate=1, groups=1):
@@ -242,7 +257,7 @@ class Depthwise(_Trilinear):
         return (
             ex and DepthwiseInputGradient(self.w, self.groups).on(gy, W),
             eW and DepthwiseWeightGradient(self.w, self.groups).on(x, gy),
-            eb and gy.sum(axis=(0, *range(2, gy.ndim))),
+            eb and summed(gy, (0, *range(2, gy.ndim))),
         )
 
 

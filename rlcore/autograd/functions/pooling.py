@@ -15,6 +15,7 @@ from rlcore.autograd.dual import raw, traced
 from rlcore.autograd.function import Function, recording
 from rlcore.autograd.functions.array import reshape
 from rlcore.autograd.functions.joining import concat
+from rlcore.autograd.functions.parts import in_parts, scratch
 from rlcore.autograd.functions.windows import Windows, check_input, fitting, per_axis
 from rlcore.backend import xp_of
 
@@ -29,8 +30,6 @@ __all__ = [
     "max_pooling_nd",
     "spatial_pyramid_pooling_2d",
 ]
-
-CHUNK = 2**17  # elements of input worked on at a time: float32 ones are half a megabyte, and stay in cache
 
 
 def is_last(x: Any) -> bool:
@@ -52,11 +51,10 @@ def images(m: Any, C: int, last: bool) -> Any:
     return m.reshape(len(m) // C if C else 0, C, *m.shape[1:-1])
 
 
-def chunks(m: Any, sizes: Any) -> list[slice]:
-    """Slices of m's first axis, of inputs with these sizes, to be worked on one after the other; one on a device."""
-    n = len(m)
-    step = n if xp_of(m) is not np else CHUNK // max(1, math.prod(sizes) * m.shape[-1])
-    return [slice(i, i + max(1, step)) for i in range(0, n, max(1, step))]
+def some_at_a_time(work: Any, m: Any, sizes: Any) -> None:
+    """work(slice of m's first axis), where one item's input has these sizes: half a megabyte of them at a time."""
+    nbytes = 2 * math.prod(sizes) * m.shape[-1] * 4
+    in_parts(len(m), nbytes, lambda first, last, totals: work(slice(first, last)), m)
 
 
 def reduced(f: Any, m: Any, w: Windows, nothing: float, y: Any) -> None:
@@ -123,25 +121,25 @@ class Places:
             self.sizes = tuple([max(p + i, (o - 1) * s + k) for i, o, k, s, p in axes])
         self.inside = (slice(None), *[slice(p, p + i) for p, i in zip(w.pad, w.ins)])
 
-    def __iter__(self) -> Any:
-        """(slice of the first axis, shape of its padded input, flat index into it) one chunk after the other."""
-        arg, C = self.arg, self.arg.shape[-1]
-        xp, parts = xp_of(arg), chunks(arg, self.w.ins)
-        steps = [C * math.prod(self.sizes[a + 1 :]) for a in range(self.w.ndim)]
-        within = xp.zeros((), np.intp)
-        for k, step in zip(self.w.ksize, steps):
-            within = within[..., None] + xp.arange(k) * step
-        within = within.ravel()
-        n = min(len(arg), parts[0].stop) if parts else 0
-        base = xp.arange(n) * (C * math.prod(self.sizes))
-        for o, s, step in zip(self.w.outs, self.w.stride, steps):
-            base = base[..., None] + xp.arange(o) * (s * step)
-        base = base[..., None] + xp.arange(C)
-        for part in parts:
-            a = arg[part]
-            index = within.take(a)
-            index += base[: len(a)]
-            yield part, (len(a), *self.sizes, C), index.ravel()
+        C = self.arg.shape[-1]
+        xp = xp_of(arg)
+        steps = [C * math.prod(self.sizes[a + 1 :]) for a in range(w.ndim)]
+        self.within, self.start = xp.zeros((), np.intp), xp.zeros((), np.intp)
+        for k, o, s, step in zip(w.ksize, w.outs, w.stride, steps):
+            self.within = self.within[..., None] + xp.arange(k) * step
+            self.start = self.start[..., None] + xp.arange(o) * (s * step)
+        self.within, self.start = self.within.ravel(), self.start[..., None] + xp.arange(C)
+
+    def some(self, part: slice) -> tuple[Any, Any]:
+        """The shape of a part's input with its padding, and flat indices into it."""
+        arg = self.arg[part]
+        shape = (len(arg), *self.sizes, arg.shape[-1])
+        index = self.within.take(arg)
+        index += self.start
+        if len(arg) > 1:
+            items = xp_of(arg).arange(len(arg)) * math.prod(shape[1:])
+            index += items.reshape(-1, *[1] * (arg.ndim - 1))
+        return shape, index.ravel()
 
 
 class AtLargest(Function):
@@ -156,12 +154,16 @@ class AtLargest(Function):
         places, xp = Places(self.arg, self.w), xp_of(x)
         m = planes(x, places.last)
         y = xp.empty(places.arg.shape, x.dtype)
-        for part, shape, index in places:
+
+        def some(part):
+            shape, index = places.some(part)
             t = m[part]
             if self.w.padded:
                 t = xp.zeros(shape, x.dtype)
                 t[places.inside] = m[part]
             y[part] = t.ravel()[index].reshape(y[part].shape)
+
+        some_at_a_time(some, m, self.w.ins)
         return images(y, x.shape[1], places.last)
 
     def backward(self, gy, arg):
@@ -175,12 +177,16 @@ class Put(AtLargest):
         places, xp = Places(self.arg, self.w), xp_of(g)
         m = planes(g, places.last)
         gx = xp.empty((len(m), *self.w.ins, m.shape[-1]), g.dtype)
-        for part, shape, index in places:
-            t = xp.empty(shape, g.dtype) if self.w.padded else gx[part]
+
+        def some(part):
+            shape, index = places.some(part)
+            t = scratch.take("padded", shape, g) if self.w.padded else gx[part]
             t[...] = 0
             xp.add.at(t.reshape(-1), index, m[part].ravel())
             if self.w.padded:
                 gx[part] = t[places.inside]
+
+        some_at_a_time(some, m, self.w.ins)
         return images(gx, g.shape[1], places.last)
 
     def backward(self, gx, arg):
@@ -208,11 +214,14 @@ class MaxPoolingND(Function):
         y, arg = xp.empty(shape, x.dtype), None
         if self.indices or recording():
             arg = xp.empty(shape, np.uint8 if math.prod(w.ksize) <= 256 else np.uint32)
-        for part in chunks(m, w.ins):
+
+        def some(part):
             if arg is None:
                 reduced(np.maximum, m[part], w, -math.inf, y[part])
             else:
                 y[part], arg[part] = largest(m[part], w)
+
+        some_at_a_time(some, m, w.ins)
         self.arg = None if arg is None else images(arg, x.shape[1], last)
         if self.indices:
             self.found = self.arg
@@ -232,11 +241,10 @@ class SumPoolingND(Function):
         last = is_last(x)
         m = planes(x, last)
         y = xp_of(x).empty((len(m), *self.w.outs, m.shape[-1]), x.dtype)
-        for part in chunks(m, self.w.ins):
-            reduced(np.add, m[part], self.w, 0, y[part])
-        y = images(y, x.shape[1], last)
-        y *= self.factor
-        return y
+        some_at_a_time(lambda part: reduced(np.add, m[part], self.w, 0, y[part]), m, self.w.ins)
+        pooled = images(y, x.shape[1], last)
+        pooled *= self.factor
+        return pooled
 
     def backward(self, gy):
         op = Unpooling(self.w)
@@ -254,8 +262,7 @@ class Unpooling(Function):
         last, xp = is_last(x), xp_of(x)
         m = planes(x, last)
         y = xp.zeros((len(m), *self.w.ins, m.shape[-1]), x.dtype)
-        for part in chunks(m, self.w.ins):
-            self.spread(m[part], y[part])
+        some_at_a_time(lambda part: self.spread(m[part], y[part]), m, self.w.ins)
         return images(y, x.shape[1], last)
 
     def spread(self, m, y):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from rlcore.autograd import parameter
+from rlcore.autograd.chain import ChainList
 from rlcore.autograd.functions import activation, cross_entropy, evaluation
 from rlcore.autograd.link import Link
 from rlcore.autograd.links.connection import Linear
+from rlcore.autograd.links.convolution import Convolution2D
 
-__all__ = ["Classifier", "Highway", "Parameter"]
+__all__ = ["Classifier", "Highway", "MLPConvolution2D", "Parameter"]
 
 
 class Parameter(Link):
@@ -45,6 +48,40 @@ class Highway(Link):
     def forward(self, x: Any) -> Any:
         g = activation.sigmoid(self.transform(x))
         return g * self.activate(self.plain(x)) + (1 - g) * x
+
+
+class MLPConvolution2D(ChainList):
+    """A convolution, then 1x1 convolutions to each further number of out_channels (Lin et al. 2014, "mlpconv").
+
+    activation between them, not after the last. in_channels None is settled by the first call, and may be left out.
+    """
+
+    def __init__(
+        self,
+        in_channels: Any,
+        out_channels: Sequence[int],
+        ksize: Any = None,
+        stride: Any = 1,
+        pad: Any = 0,
+        activation: Callable[[Any], Any] = activation.relu,
+        conv_init: Any = None,
+        bias_init: Any = None,
+    ):
+        if ksize is None:
+            in_channels, out_channels, ksize = None, in_channels, out_channels
+        if not out_channels:
+            raise ValueError("MLPConvolution2D: out_channels must hold at least one number of channels")
+        init = {"initialW": conv_init, "initial_bias": bias_init}
+        super().__init__(
+            Convolution2D(in_channels, out_channels[0], ksize, stride, pad, **init),
+            *[Convolution2D(n, m, 1, **init) for n, m in pairwise(out_channels)],
+        )
+        self.activation = activation
+
+    def forward(self, x: Any) -> Any:
+        for link in self[:-1]:
+            x = self.activation(link(x))
+        return self[-1](x)
 
 
 class Classifier(Link):

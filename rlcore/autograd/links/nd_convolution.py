@@ -55,7 +55,13 @@ class _Convolution(Link):
         name = type(self).__name__
         if ksize is None:  # ConvolutionND(ndim, out_channels, ksize)
             in_channels, out_channels, ksize = None, in_channels, out_channels
-        if out_channels is None or out_channels < 1 or out_channels % groups or (in_channels or 0) % groups:
+        if (
+            groups < 1
+            or out_channels is None
+            or out_channels < 1
+            or out_channels % groups
+            or (in_channels or 0) % groups
+        ):
             raise ValueError(
                 f"{name}: channels must be positive multiples of groups {groups}, got in_channels {in_channels}, "
                 f"out_channels {out_channels}"

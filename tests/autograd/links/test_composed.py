@@ -27,6 +27,23 @@ def test_highway():
     assert link.plain.W.array.tolist() != link.transform.W.array.tolist()
 
 
+@pytest.mark.parametrize("make", [lambda: L.MLPConvolution2D(2, (4, 5), 3), lambda: L.MLPConvolution2D((4, 5), 3)])
+def test_mlp_convolution(make):
+    link, x = make(), normal(2, 2, 6, 6)
+    y = link(x)
+    assert [(name, p.shape) for name, p in link.namedparams()] == [
+        ("/0/W", (4, 2, 3, 3)),
+        ("/0/b", (4,)),
+        ("/1/W", (5, 4, 1, 1)),
+        ("/1/b", (5,)),
+    ]
+    hidden = np.maximum(F.convolution_2d(x, link[0].W, link[0].b).array, 0)
+    expected = np.einsum("nchw,oc->nohw", hidden, link[1].W.array[:, :, 0, 0])
+    np.testing.assert_allclose(y.array, expected, rtol=1e-4, atol=1e-5)  # no activation after the last
+    with pytest.raises(ValueError, match="out_channels must hold"):
+        L.MLPConvolution2D(2, (), 3)
+
+
 def test_classifier():
     link = L.Classifier(L.Linear(4, 3))
     x, t = normal(5, 4), np.array([0, 1, 2, 0, 1])
