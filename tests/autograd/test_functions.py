@@ -162,6 +162,13 @@ def test_a_gradient_is_of_its_inputs_shape_and_dtype(op, dtype):
         assert (g.shape, g.dtype, type(g)) == (x.shape, x.dtype, np.ndarray)
         tolerance = 10 * tolerance_of(op, dtype)
         np.testing.assert_allclose(g, e, rtol=tolerance, atol=tolerance)
+    passing = [F.identity(Variable(x)) for x in xs]  # not leaves, which would cast
+    ys = several(op(*passing))
+    for y, w in zip(ys, weights(op, ys)):
+        y.grad = w.astype(y.dtype)
+        y.backward(retain_graph=True, retain_grad=True)
+    for v in passing:
+        assert (v.grad.shape, v.grad.dtype) == (v.shape, v.dtype)
 
 
 @EACH
@@ -253,6 +260,31 @@ def test_gradients_of_some_inputs_only(op):
             [rng.uniform(0.3, 1, v.shape)],
             rng=rng,
         )
+
+
+SHARED = {"TransposeSequence", "Lstm"}  # the gradients of their inputs come in one piece
+
+
+@each(lambda op: len(op.shapes) > 1)
+def test_no_gradient_is_computed_for_a_constant(op, monkeypatch):
+    """A view of the output's gradient costs nothing."""
+    xs = op.inputs()
+    for i in range(len(xs)):
+        ys = several(op(*[Variable(x) if j == i else x for j, x in enumerate(xs)]))
+        with monkeypatch.context() as patched:
+            for cls in set().union(*map(ops_of, ys)):
+
+                def watched(self, gy, *saved, right=cls.backward):
+                    gs = right(self, gy, *saved)
+                    for e, g in zip(self.edges, (gs,) if len(self.edges) == 1 else gs):
+                        assert e or g is None or np.shares_memory(g, gy) or type(self).__name__ in SHARED
+                    return gs
+
+                patched.setattr(cls, "backward", watched)
+            for y, w in zip(ys, weights(op, ys)):
+                if y.requires_grad:
+                    y.grad = w
+                    y.backward(retain_graph=True)
 
 
 # broadcasting
@@ -435,11 +467,23 @@ def test_odd_indices_are_refused(indices):
         lambda x, c: c**x,
         lambda x, c: np.maximum(c, x), lambda x, c: F.maximum(x, c), lambda x, c: F.minimum(c, x),
         lambda x, c: F.clip(x, -c, c), lambda x, c: F.huber_loss(x, x * 0, c),
+        lambda x, c: F.add(c, x), lambda x, c: F.maximum(c, x), lambda x, c: F.minimum(x, c),
+        lambda x, c: F.arctan2(c, x), lambda x, c: F.arctan2(x, c), lambda x, c: F.fmod(c, x),
+        lambda x, c: F.fmod(x, c), lambda x, c: c // x, lambda x, c: x // c,
+        lambda x, c: F.linear_interpolate(c, x, x), lambda x, c: F.linear_interpolate(x, c, x),
+        lambda x, c: F.linear_interpolate(x, x, c), lambda x, c: F.where(x.array > 0, c, x),
+        lambda x, c: F.where(x.array > 0, x, c), lambda x, c: F.clipped_relu(x, c),
+        lambda x, c: F.leaky_relu(x, c), lambda x, c: F.elu(x, c), lambda x, c: F.softplus(x, c),
     ],
 )  # fmt: skip
 def test_numpys_scalars_widen_nothing(f, dtype):
     for scalar in (np.float64(2), np.int64(2), 2, 2.0):
-        assert f(Variable(np.full((1, 2), 0.5, dtype)), scalar).dtype == dtype
+        x = F.identity(Variable(np.full((1, 2), 0.5, dtype)))
+        y = f(x, scalar)
+        assert y.dtype == dtype
+        if y.requires_grad:
+            F.sum(y).backward(retain_grad=True)
+            assert x.grad.dtype == dtype
 
 
 def test_arrays_on_the_left_are_ours():
