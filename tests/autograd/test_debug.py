@@ -183,6 +183,13 @@ def test_a_gradients_shape_and_dtype():
     assert text.startswith("wrong_type: the gradient of x is float64, expected float32; forward was at")
 
 
+def test_inputs_of_two_dtypes_may_have_gradients_of_the_wider():
+    x, y = Variable(X), Variable(X.astype(np.float64))
+    with debug_mode():
+        F.sum(x * y).backward()
+    assert (x.grad.dtype, y.grad.dtype) == (np.float32, np.float64)
+
+
 def test_where_it_is_on():
     assert not is_debug()
     with debug_mode():

@@ -86,7 +86,7 @@ def _used(ys, own, mark):
         seen.add(vertex)
         if isinstance(vertex, Leaf) or mark < vertex.order < 0:
             outer.append(vertex)
-        elif vertex.order != 0:  # not one that has been cut
+        else:  # one that has been cut has no edges
             stack.extend(vertex.edges)
     return outer
 
