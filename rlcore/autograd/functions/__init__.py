@@ -8,6 +8,7 @@ from rlcore.autograd.functions import (
     convolution,
     cross_entropy,
     cumulative,
+    depthwise,
     evaluation,
     image,
     indexing,
@@ -38,6 +39,7 @@ from rlcore.autograd.functions.contraction import *
 from rlcore.autograd.functions.convolution import *
 from rlcore.autograd.functions.cross_entropy import *
 from rlcore.autograd.functions.cumulative import *
+from rlcore.autograd.functions.depthwise import *
 from rlcore.autograd.functions.evaluation import *
 from rlcore.autograd.functions.image import *
 from rlcore.autograd.functions.indexing import *
@@ -69,6 +71,7 @@ __all__ = [
     *convolution.__all__,
     *cross_entropy.__all__,
     *cumulative.__all__,
+    *depthwise.__all__,
     *evaluation.__all__,
     *image.__all__,
     *indexing.__all__,

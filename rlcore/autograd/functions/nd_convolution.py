@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rlcore.autograd.dual import ones_for, summed, traced
+from rlcore.autograd.dual import summed, traced
 from rlcore.autograd.function import Function
 from rlcore.autograd.functions.array import expand_dims, reshape, squeeze, transpose
 from rlcore.autograd.functions.columns import Geometry
 from rlcore.autograd.functions.convolution import Convolution_2d, Deconvolution_2d
 from rlcore.autograd.functions.linalg import matmul
+from rlcore.autograd.functions.parts import in_parts
 from rlcore.autograd.functions.windows import (
     Windows,
     channels_first,
@@ -35,7 +36,6 @@ __all__ = [
     "deconvolution_1d",
     "deconvolution_3d",
     "deconvolution_nd",
-    "depthwise_convolution_2d",
     "dilated_convolution_2d",
     "im2col",
     "local_convolution_2d",
@@ -49,7 +49,7 @@ def _in_groups(cols: Any, groups: int) -> Any:
     return cols.reshape(rows, K, groups, C // groups).transpose(2, 0, 1, 3).reshape(groups, rows, K * C // groups)
 
 
-class _Trilinear(Function):
+class Trilinear(Function):
     """What the three have in common: w, the windows, and the number of groups."""
 
     def __init__(self, w: Windows, groups: int):
@@ -58,6 +58,11 @@ class _Trilinear(Function):
     def on(self, *inputs: Any) -> Any:
         """The op on Variables, its forward alone on arrays."""
         return self.apply(*inputs) if any(map(traced, inputs)) else self.forward(*inputs)
+
+    def nbytes(self, x):
+        """The size of one item's windows; x: any array (N, C, *ins) or (N, *ins, C)."""
+        per_place = x.size * math.prod(self.w.ksize) // max(1, len(x) * math.prod(self.w.ins))
+        return per_place * math.prod(self.w.outs) * x.dtype.itemsize
 
     def rows_of(self, x):
         """The windows of x (N, C, *ins) as (groups, N * outs, ksize * C / groups)."""
@@ -76,14 +81,20 @@ class _Trilinear(Function):
         return W.reshape(G, out, C, K).transpose(0, 3, 2, 1).reshape(G, K * C, out)
 
 
-class ConvolutionND(_Trilinear):
+class ConvolutionND(Trilinear):
     saves = "x W"
 
     def forward(self, x, W, b=None):
-        y = self.rows_of(x) @ self.matrix_of(W)
-        y = y.transpose(1, 0, 2).reshape(len(x), *self.w.outs, W.shape[0])
-        if b is not None:
-            y += b
+        y = xp_of(x).empty((len(x), *self.w.outs, W.shape[0]), x.dtype)
+        M = self.matrix_of(W)
+
+        def some(i, j, totals):
+            part = y[i:j]
+            part[...] = (self.rows_of(x[i:j]) @ M).transpose(1, 0, 2).reshape(part.shape)
+            if b is not None:
+                part += b
+
+        in_parts(len(x), self.nbytes(x), some, x)
         return channels_first(y)
 
     def backward(self, gy, x, W):
@@ -95,18 +106,25 @@ class ConvolutionND(_Trilinear):
         )
 
 
-class InputGradientND(_Trilinear):
+class InputGradientND(Trilinear):
     """The gradient of x in a convolution; as a function of its own, the deconvolution of g."""
 
     saves = "g W"
 
     def forward(self, g, W, b=None):
         w, G, K, C = self.w, self.groups, math.prod(self.w.ksize), W.shape[1]
-        cols = self.rows_of_output(g) @ self.matrix_of(W).transpose(0, 2, 1)
-        cols = cols.reshape(G, cols.shape[1], K, C).transpose(1, 2, 0, 3)
-        x = overlap(cols.reshape(len(g), *w.outs, *w.ksize, G * C), w)
-        if b is not None:
-            x += b
+        x = xp_of(g).empty((len(g), *w.ins, G * C), g.dtype)
+        M = self.matrix_of(W).transpose(0, 2, 1)
+
+        def some(i, j, totals):
+            cols = self.rows_of_output(g[i:j]) @ M
+            cols = cols.reshape(G, cols.shape[1], K, C).transpose(1, 2, 0, 3)
+            part = x[i:j]
+            part[...] = overlap(cols.reshape(j - i, *w.outs, *w.ksize, G * C), w)
+            if b is not None:
+                part += b
+
+        in_parts(len(g), self.nbytes(x), some, g)
         return channels_first(x)
 
     def backward(self, gx, g, W):
@@ -118,14 +136,20 @@ class InputGradientND(_Trilinear):
         )
 
 
-class WeightGradientND(_Trilinear):
+class WeightGradientND(Trilinear):
     """The gradient of W in a convolution."""
 
     saves = "x g"
 
     def forward(self, x, g):
         G, K, C, out = self.groups, math.prod(self.w.ksize), x.shape[1] // self.groups, g.shape[1]
-        gW = self.rows_of(x).transpose(0, 2, 1) @ self.rows_of_output(g)
+        gW = xp_of(x).zeros((G, K * C, out // G), x.dtype)
+
+        def some(i, j, totals):
+            total = totals[0]
+            total += self.rows_of(x[i:j]).transpose(0, 2, 1) @ self.rows_of_output(g[i:j])
+
+        in_parts(len(x), self.nbytes(x), some, x, gW)
         return gW.reshape(G, K, C, out // G).transpose(0, 3, 2, 1).reshape(out, C, *self.w.ksize)
 
     def backward(self, gW, x, g):
@@ -146,10 +170,10 @@ def _check_weights(function, ndim, x, W, b, groups, *, transposed=False):
     if groups < 1 or x.shape[1] != C or W.shape[0] % groups:
         what = "W (C, out / groups, *ksize)" if transposed else "W (out, C / groups, *ksize)"
         raise ValueError(f"{function}: expected x (N, C, *sizes) and {what}, got {given}")
-    _check_bias_and_dtypes(function, x, W, b, out, given)
+    check_bias_and_dtypes(function, x, W, b, out, given)
 
 
-def _check_bias_and_dtypes(function, x, W, b, out, given):
+def check_bias_and_dtypes(function, x, W, b, out, given):
     if b is not None and b.shape != (out,):
         raise ValueError(f"{function}: expected b {(out,)}, got b {tuple(b.shape)} with {given}")
     for name, a in (("W", W), ("b", b)):
@@ -159,7 +183,7 @@ def _check_bias_and_dtypes(function, x, W, b, out, given):
             )
 
 
-def _settings(function, ksize, stride, pad, dilate):
+def settings_of(function, ksize, stride, pad, dilate):
     ndim = len(ksize)
     return (
         (
@@ -173,13 +197,13 @@ def _settings(function, ksize, stride, pad, dilate):
 
 def _convolution(function, ndim, x, W, b, stride, pad, cover_all, dilate, groups):
     _check_weights(function, ndim, x, W, b, groups)
-    w, dilate = _settings(function, W.shape[2:], stride, pad, dilate)
+    w, dilate = settings_of(function, W.shape[2:], stride, pad, dilate)
     return _over(fitting(function, x, w, cover_all, dilate), groups, x, W, b, ConvolutionND, Convolution_2d)
 
 
 def _deconvolution(function, ndim, x, W, b, stride, pad, outsize, dilate, groups):
     _check_weights(function, ndim, x, W, b, groups, transposed=True)
-    w, dilate = _settings(function, W.shape[2:], stride, pad, dilate)
+    w, dilate = settings_of(function, W.shape[2:], stride, pad, dilate)
     return _over(spreading(function, x, w, outsize, False, dilate), groups, x, W, b, InputGradientND, Deconvolution_2d)
 
 
@@ -235,87 +259,6 @@ def dilated_convolution_2d(x, W, b=None, stride=1, pad=0, dilate=1, cover_all=Fa
     return _convolution("dilated_convolution_2d", 2, x, W, b, stride, pad, cover_all, dilate, 1)
 
 
-class Depthwise(_Trilinear):
-    """The form with a filter W (M, C, *ksize) for each channel: offset by offset, channels side by side in memory."""
-
-    saves = "x W"
-
-    def forward(self, x, W, b=None):
-        (M, C), w, x = W.shape[:2], self.w, channels_last(x)
-        y = xp_of(x).zeros((M, len(x), *w.outs, C), x.dtype)
-        for index, i, o in w.offsets():
-            part = x[(slice(None), *i)]
-            for m in range(M):
-                y[(m, slice(None), *o)] += part * W[(m, slice(None), *index)]
-        y = y.transpose(*range(1, y.ndim), 0).reshape(len(x), *w.outs, C * M)
-        if b is not None:
-            y += b
-        return channels_first(y)
-
-    def backward(self, gy, x, W):
-        ex, eW, eb = self.edges
-        return (
-            ex and DepthwiseInputGradient(self.w, self.groups).on(gy, W),
-            eW and DepthwiseWeightGradient(self.w, self.groups).on(x, gy),
-            eb and summed(gy, (0, *range(2, gy.ndim))),
-        )
-
-
-class DepthwiseInputGradient(_Trilinear):
-    saves = "g W"
-
-    def forward(self, g, W):
-        (M, C), w = W.shape[:2], self.w
-        g = channels_last(g).reshape(len(g), *w.outs, C, M)
-        x = xp_of(g).zeros((len(g), *w.ins, C), g.dtype)
-        for index, i, o in w.offsets():
-            for m in range(M):
-                x[(slice(None), *i)] += g[(slice(None), *o, slice(None), m)] * W[(m, slice(None), *index)]
-        return channels_first(x)
-
-    def backward(self, gx, g, W):
-        eg, eW = self.edges
-        return (
-            eg and Depthwise(self.w, self.groups).on(gx, W),
-            eW and DepthwiseWeightGradient(self.w, self.groups).on(gx, g),
-        )
-
-
-class DepthwiseWeightGradient(_Trilinear):
-    saves = "x g"
-
-    def forward(self, x, g):
-        C, w = x.shape[1], self.w
-        M = g.shape[1] // C if C else 1
-        x, g = channels_last(x), channels_last(g).reshape(len(g), *w.outs, C, M)
-        gW = xp_of(x).empty((M, C, *w.ksize), x.dtype)
-        for index, i, o in w.offsets():
-            for m in range(M):
-                both = x[(slice(None), *i)] * g[(slice(None), *o, slice(None), m)]
-                both = both.reshape(math.prod(both.shape[:-1]), C)
-                gW[(m, slice(None), *index)] = ones_for(both).dot(both)
-        return gW
-
-    def backward(self, gW, x, g):
-        ex, eg = self.edges
-        return (
-            ex and DepthwiseInputGradient(self.w, self.groups).on(g, gW),
-            eg and Depthwise(self.w, self.groups).on(x, gW),
-        )
-
-
-def depthwise_convolution_2d(x, W, b=None, stride=1, pad=0):
-    """Each channel of x (N, C, H, W) with its own filters W (M, C, kh, kw): (N, C * M, ...), M results side by side."""
-    check_input("depthwise_convolution_2d", x, 2)
-    given = f"x {tuple(x.shape)}, W {tuple(W.shape)}"
-    if W.ndim != 4 or W.shape[1] != x.shape[1]:
-        raise ValueError(f"depthwise_convolution_2d: expected x (N, C, H, W) and W (M, C, kh, kw), got {given}")
-    M, C = W.shape[:2]
-    _check_bias_and_dtypes("depthwise_convolution_2d", x, W, b, M * C, given)
-    w, dilate = _settings("depthwise_convolution_2d", W.shape[2:], stride, pad, 1)
-    return Depthwise(fitting("depthwise_convolution_2d", x, w, False, dilate), C).apply(x, W, b)
-
-
 class Im2Col(Function):
     def __init__(self, w: Windows):
         self.w = w
@@ -346,7 +289,7 @@ class Col2Im(Im2Col):
 def im2col(x, ksize, stride=1, pad=0, cover_all=False, dilate=1):
     """The windows of x (N, C, H, W) as channels: (N, C * kh * kw, oh, ow)."""
     check_input("im2col", x, 2)
-    w, dilate = _settings("im2col", per_axis("im2col", "ksize", ksize, 2, 1), stride, pad, dilate)
+    w, dilate = settings_of("im2col", per_axis("im2col", "ksize", ksize, 2, 1), stride, pad, dilate)
     return Im2Col(fitting("im2col", x, w, cover_all, dilate)).apply(x)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rlcore.autograd.functions import depthwise
 from rlcore.autograd.functions import nd_convolution as F
 from rlcore.autograd.functions.windows import out_size, per_axis
 from rlcore.autograd.link import Link
@@ -241,7 +242,7 @@ class DepthwiseConvolution2D(Link):
     def forward(self, x: Any) -> Any:
         if self.W.array is None:
             self._settle(_channels(self, x, 2))
-        return F.depthwise_convolution_2d(x, self.W, self.b, self.stride, self.pad)
+        return depthwise.depthwise_convolution_2d(x, self.W, self.b, self.stride, self.pad)
 
 
 class LocalConvolution2D(Link):

@@ -16,6 +16,14 @@ def test_embedding_adds_up_repeated_ids():
     assert W.grad.tolist() == [[3, 4], [0, 0], [6, 8]]
 
 
+def test_many_equal_ids_in_half_precision():
+    W = Variable(np.zeros((2, 1), np.float16))
+    y = F.embed_id(np.zeros(4000, np.int64), W)
+    y.grad = np.ones(y.shape, np.float16)
+    y.backward()
+    assert W.grad.tolist() == [[4000], [0]]  # added up as halves it would end at 2048
+
+
 @pytest.mark.parametrize("ignored", [-1, 1])
 def test_an_ignored_id_gives_zeros_and_no_gradient(ignored):
     W = Variable(np.float32([[1], [np.inf], [2]]))
