@@ -5,6 +5,7 @@ No conversion to NumPy behind one's back, no NumPy array, not even 0-d, in an op
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -123,3 +124,20 @@ def module() -> ModuleType:
     cupy.asnumpy = Array.get
     cupy.add = np.add
     return cupy
+
+
+def scipy_module() -> ModuleType:
+    """What `import cupyx.scipy` gives: SciPy's special functions on device arrays."""
+    from scipy import special
+
+    cupyx = ModuleType("cupyx.scipy")
+    names = [name for name in dir(special) if not name.startswith("_")]
+    cupyx.special = SimpleNamespace(**{name: _function(name, special) for name in names})
+    return cupyx
+
+
+def install(monkeypatch: Any) -> None:
+    """Let `cupy` and `cupyx` be this stand-in for the length of a test."""
+    monkeypatch.setitem(sys.modules, "cupy", module())
+    monkeypatch.setitem(sys.modules, "cupyx", ModuleType("cupyx"))
+    monkeypatch.setitem(sys.modules, "cupyx.scipy", scipy_module())

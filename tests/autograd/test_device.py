@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -32,7 +31,7 @@ class Place(NamedTuple):
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", device.module())
+    device.install(monkeypatch)
     return Place(ARRAY, ARRAY, ARRAY.get)
 
 

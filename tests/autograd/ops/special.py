@@ -47,7 +47,7 @@ def quantile(x):
 
 
 def row(name, f, ref, **named):
-    return Op(name, f, ref, [A34], scalar=True, host=True, **named)
+    return Op(name, f, ref, [A34], scalar=True, **named)
 
 
 OPS = [
@@ -65,19 +65,19 @@ OPS = [
     row("F.polygamma 0", lambda x: F.polygamma(0, x), psi, positive=True),
     Op(
         "F.polygamma orders",
-        lambda x: F.polygamma(ORDERS, x),
-        lambda x: polygamma(ORDERS, x),
+        lambda x, n: F.polygamma(n, x),
+        lambda x, n: polygamma(n, x),
         [(2, 1)],
+        (ORDERS,),
         positive=True,
-        host=True,
     ),
     row("F.zeta", lambda q: F.zeta(2.5, q), lambda q: hurwitz(2.5, q), positive=True),
     Op(
         "F.zeta exponents",
-        lambda q: F.zeta(ORDERS + 1, q),
-        lambda q: hurwitz(ORDERS + 1.0, q),
+        lambda q, x: F.zeta(x, q),
+        lambda q, x: hurwitz(x, q),
         [(3, 1)],
+        (ORDERS + 1.0,),
         positive=True,
-        host=True,
     ),
 ]
