@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd.dual import raw, sum_to, traced, weak
+from rlcore.autograd.dual import raw, sum_to, traced
 from rlcore.autograd.function import Function
 from rlcore.backend import xp_of
 
@@ -220,7 +220,7 @@ class Polygamma(Function):
 
 def polygamma(n, x):
     """n-th derivative of digamma, elementwise; n: an integer or integers, which get no gradient."""
-    n = weak(raw(n))
+    n = raw(n)
     if not isinstance(n, int) and (not hasattr(n, "dtype") or n.dtype.kind not in "iu"):
         raise TypeError(f"polygamma: n must be an integer or hold integers, got {getattr(n, 'dtype', n)}")
     return Polygamma(xp_of(raw(x)).asarray(n)).apply(x)

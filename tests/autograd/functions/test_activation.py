@@ -42,6 +42,7 @@ def test_values_by_hand():
     assert value_and_slope(F.hard_sigmoid, GRID)[0] == [0, 0, 0.5, 1, 1, 1, 1]
     assert value_and_slope(F.prelu, [[-1.0, 0, 2]], [0.5, 0.6, 0.7]) == ([[-0.5, 0, 2]], [[0.5, 1, 1]], [-1, 0, 0])
     assert value_and_slope(lambda x: F.maxout(x, 2), [[1.0, 1, 2, 3]]) == ([[1, 3]], [[1, 1, 0, 1]])
+    assert value_and_slope(lambda x: F.maxout(x, 1), [[1.0, 2]]) == ([[1, 2]], [[1, 1]])
     np.testing.assert_allclose(value_and_slope(F.selu, [-1.0])[0], [-1.1113307378125625], rtol=1e-14)  # Chainer 7.8.1
 
 
@@ -108,6 +109,22 @@ def test_rrelu_in_test_mode_takes_the_middle():
         y, r = F.rrelu(np.float32([[-1, 2]]), r=np.full((1, 2), 0.9, np.float32), return_r=True)
     np.testing.assert_allclose(y.array, [[-0.22916667, 2]], rtol=1e-6)  # Chainer 7.8.1
     np.testing.assert_allclose(r, [[0.22916667] * 2], rtol=1e-6)
+    assert (r.shape, r.dtype) == ((1, 2), np.float32)
+
+
+def test_the_slopes_of_rrelu_get_no_gradient():
+    x, r = Variable(np.float32([-1, 2])), Variable(np.float32([0.5, 0.5]))
+    y, used = F.rrelu(x, r=r, return_r=True)
+    F.sum(y).backward()
+    assert used is r.array
+    assert r.grad is None
+    assert x.grad.tolist() == [0.5, 1]
+
+
+def test_weights_of_images_channels():
+    x, one, two = -np.ones((1, 2, 2, 2)), np.array([2.0, 3.0]), np.array([[2.0, 4.0], [6.0, 8.0]])
+    assert F.prelu(x, one).array.tolist() == [[[[-2, -2]] * 2, [[-3, -3]] * 2]]
+    assert F.prelu(x, two).array.tolist() == [[[[-2, -2], [-4, -4]], [[-6, -6], [-8, -8]]]]
 
 
 X = np.zeros((2, 4, 3), np.float32)
@@ -126,6 +143,8 @@ X = np.zeros((2, 4, 3), np.float32)
         (lambda: F.swish(X, np.zeros(4, "e")), TypeError, "swish: x is float32 and beta is float16"),
         (lambda: F.rrelu(X, r=np.zeros(4, "f")), ValueError, r"rrelu: r must be \(2, 4, 3\) float32 .* \(4,\)"),
         (lambda: F.rrelu(X, r=X.astype("d")), ValueError, "rrelu: r must be .* float64"),
+        (lambda: F.maxout(X, 0), ValueError, "maxout: axis 1 of length 4 does not divide into pools of 0"),
+        (lambda: F.maxout(X, -2), ValueError, "maxout: axis 1 of length 4 does not divide into pools of -2"),
         (lambda: F.maxout(X, 3), ValueError, "maxout: axis 1 of length 4 does not divide into pools of 3"),
         (lambda: F.maxout(X, 2, axis=3), ValueError, r"maxout: axis 3 is out of range for x of shape \(2, 4, 3\)"),
         (lambda: F.softmax(X, axis=3), ValueError, r"softmax: axis 3 is out of bounds .*x \(2, 4, 3\) float32"),

@@ -17,8 +17,28 @@ def test_broadcast_gives_a_variable_for_one_argument_and_a_tuple_for_more():
     x = np.ones((2, 1), np.float32)
     assert isinstance(F.broadcast(x), Variable)
     ys = F.broadcast(x, Variable(np.ones(3, np.float32)))
+    assert isinstance(ys, tuple)
     assert [y.shape for y in ys] == [(2, 3), (2, 3)]
     assert [y.requires_grad for y in ys] == [False, True]
+
+
+@pytest.mark.parametrize("axis", [-4, -3, -1, 0, 1, 3])
+def test_an_axis_put_in_and_taken_out_again(axis):
+    x = np.arange(24.0).reshape(2, 3, 4)
+    wide = F.expand_dims(x, axis)
+    np.testing.assert_array_equal(wide.array, np.expand_dims(x, axis))
+    np.testing.assert_array_equal(F.squeeze(wide, axis).array, x)
+    np.testing.assert_array_equal(F.squeeze(wide, (axis,)).array, x)
+
+
+def test_a_cast_and_its_gradient_have_the_dtypes_asked_for():
+    x = F.identity(Variable(np.float16([1, 2])))
+    y = F.cast(x, "d")
+    assert y.dtype == np.float64
+    F.sum(y).backward(retain_grad=True)
+    assert (x.grad.dtype, y.grad.dtype) == (np.float16, np.float64)
+    assert F.cast(x, np.int32).array.tolist() == [1, 2]
+    assert F.cast(x, np.int32).dtype == np.int32
 
 
 @pytest.mark.parametrize("axis", [-3, -2, -1, 0, 1, 2])
@@ -96,10 +116,15 @@ def test_a_second_derivative_through_copy(cupy):
         (lambda: F.swapaxes(np.ones((2, 3)), 0, 2), ValueError, r"swapaxes: axis 2 is out of range .*\(2, 3\)"),
         (lambda: F.moveaxis(np.ones((2, 3)), 2, 0), ValueError, "moveaxis: axis 2"),
         (lambda: F.moveaxis(np.ones((2, 3)), (0, 1), 0), ValueError, "moveaxis: source .* each once"),
+        (lambda: F.moveaxis(np.ones((2, 3)), 0, (0, 1)), ValueError, "moveaxis: source .* each once"),
+        (lambda: F.moveaxis(np.ones((2, 3)), (0, 1), (1, -1)), ValueError, "moveaxis: source .* each once"),
         (lambda: F.moveaxis(np.ones((2, 3)), (0, -2), (0, 1)), ValueError, "moveaxis: source .* each once"),
         (lambda: F.rollaxis(np.ones((2, 3)), 0, 3), ValueError, "rollaxis: start 3"),
         (lambda: F.rollaxis(np.ones((2, 3)), -3), ValueError, "rollaxis: axis -3"),
         (lambda: F.squeeze(np.ones((1, 3)), (0, 1)), ValueError, "squeeze: axis 1 .* length 3"),
+        (lambda: F.expand_dims(np.ones(2), 2), ValueError, r"expand_dims: axis 2 is out of range .*\(2,\)"),
+        (lambda: F.expand_dims(np.ones(2), -3), ValueError, "expand_dims: axis -3"),
+        (lambda: F.sum_to(np.ones(3), (1, 3)), ValueError, r"sum_to: \(1, 3\) cannot be broadcast to .*\(3,\)"),
         (lambda: F.copy(np.ones(2), -2), ValueError, "copy: dst must be the number of a GPU"),
         (lambda: F.copy(np.ones(2), "cpu"), ValueError, "copy: dst must be .*'cpu'"),
     ],

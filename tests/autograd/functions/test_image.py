@@ -37,6 +37,12 @@ def test_the_pixel_at_or_before(align_corners):
     assert y.array.tolist() == [[rows]]
 
 
+def test_squares_of_one_pixel_and_images_without_channels():
+    for f in (F.depth2space, F.space2depth):
+        assert f(RAMP, 1).array.tolist() == RAMP.tolist()
+    assert F.resize_images(RAMP[:, :0], (2, 2)).shape == (1, 0, 2, 2)
+
+
 @pytest.mark.parametrize("mode", ["bilinear", "nearest"])
 @pytest.mark.parametrize("align_corners", [True, False])
 def test_the_same_size_is_the_same_image(mode, align_corners):
@@ -50,12 +56,18 @@ def test_the_same_size_is_the_same_image(mode, align_corners):
     [
         (lambda: F.depth2space(np.ones((4, 2, 2)), 2), ValueError, r"depth2space: expected images .*\(4, 2, 2\)"),
         (lambda: F.depth2space(np.ones((1, 6, 2, 2)), 2), ValueError, "depth2space: 6 channels do not divide by .* 4"),
+        (lambda: F.depth2space(np.ones((1, 6, 2, 2)), 0), ValueError, r"depth2space: .* r \* r = 0"),
+        (lambda: F.depth2space(np.ones((1, 6, 2, 2)), -1), ValueError, r"depth2space: .* r \* r = 1"),
+        (lambda: F.space2depth(np.ones((1, 6, 2, 2)), 0), ValueError, "space2depth: .* r = 0"),
+        (lambda: F.space2depth(np.ones((1, 6, 2, 2)), -1), ValueError, "space2depth: .* r = -1"),
+        (lambda: F.space2depth(np.ones((1, 6, 2, 3)), 2), ValueError, "space2depth: 2 x 3 pixels .* r = 2"),
         (
             lambda: F.space2depth(np.ones((1, 6, 3, 2)), 2),
             ValueError,
             "space2depth: 3 x 2 pixels do not divide by r = 2",
         ),
         (lambda: F.resize_images(np.ones((3, 4)), (2, 2)), ValueError, r"resize_images: .*\(3, 4\)"),
+        (lambda: F.resize_images(RAMP, (2, 2, 2)), ValueError, r"resize_images: output_shape .*\(2, 2, 2\)"),
         (lambda: F.resize_images(RAMP, (2, 0)), ValueError, r"resize_images: output_shape .*\(2, 0\)"),
         (lambda: F.resize_images(RAMP, (2, 2), mode="cubic"), ValueError, "resize_images: mode .*'cubic'"),
         (lambda: F.resize_images(RAMP.astype("B"), (2, 2)), TypeError, "resize_images: .*floats, got uint8"),

@@ -34,6 +34,9 @@ def test_broadcasting_is_numpys_and_its_gradient_adds_up():
         ((2, 1, 5), (1, 3, 1), -1),
         ((2, 3, 4), (2, 1, 4), 1),
         ((2, 3, 4), (1, 1, 4), 1),
+        ((2, 3, 4), (2, 3, 1), -1),
+        ((3, 4), (1, 4), -2),
+        ((2, 1, 5), (2, 3, 1), -1),
     ):
         x, index = Variable(rng.standard_normal(shape)), rng.integers(0, shape[axis], index_shape)
         y = F.take_along_axis(x, index, axis)
@@ -50,6 +53,23 @@ def test_indices_may_be_a_variable():
     index = Variable(np.array([[2], [0], [1]]))
     assert F.take_along_axis(Variable(A34), index, 1).array.tolist() == [[2], [4], [9]]
     assert F.gather(A34, 1, index).array.tolist() == [[2], [4], [9]]
+    x, rows = Variable(A34), Variable(np.array([2, 0, 1]))
+    assert F.take_along_axis(x, Variable(np.array([[2], [0]])), None).array.tolist() == [2, 0]
+    assert F.get_item(x, rows).array.tolist() == A34[[2, 0, 1]].tolist()
+    assert F.get_item(x, (rows, 1)).array.tolist() == [9, 1, 5]
+    assert F.permutate(x, rows, -2).array.tolist() == A34[[2, 0, 1]].tolist()
+    assert F.where(Variable(A34 > 5), x, 0.0).array.sum() == 51
+    for index in (rows, (rows, slice(None))):
+        assert F.scatter_add(x, index, np.ones((3, 4))).array.tolist() == (A34 + 1).tolist()
+
+
+@pytest.mark.parametrize("n", [255, 256, 257, 300])
+def test_one_of_each_of_many_rows(n):
+    x, t = Variable(np.arange(2.0 * n).reshape(n, 2)), np.arange(n) % 2
+    y = F.select_item(x, t)
+    assert y.array.tolist() == [2 * i + i % 2 for i in range(n)]
+    F.sum(y).backward()
+    assert x.grad.tolist() == np.eye(2)[t].tolist()
 
 
 @pytest.mark.parametrize("dtype", "efd")
@@ -78,6 +98,7 @@ def test_a_permutation_and_its_inverse():
     there = F.permutate(A34, order)
     assert there.array.tolist() == A34[order].tolist()
     assert F.permutate(there, order, inv=True).array.tolist() == A34.tolist()
+    assert F.permutate(there, np.array([-1, 0, -2]), inv=True).array.tolist() == A34.tolist()
 
 
 def test_where_keeps_out_what_is_not_chosen():
@@ -96,6 +117,11 @@ def test_where_takes_numbers_of_numpy_for_numbers():
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
+        (
+            lambda: F.select_item(A34[None], np.zeros(1, int)),
+            ValueError,
+            r"select_item: expected x \(N, A\) .*\(1, 3, 4\)",
+        ),
         (lambda: F.take_along_axis(A34, np.zeros((3, 1)), 1), TypeError, "take_along_axis: indices must be integers"),
         (
             lambda: F.take_along_axis(A34, np.zeros(3, int), 1),

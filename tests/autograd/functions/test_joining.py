@@ -13,7 +13,26 @@ A23 = np.arange(6.0).reshape(2, 3)
 
 def test_separate_gives_a_tuple_also_of_one_and_of_none():
     assert [y.shape for y in F.separate(A23[:1])] == [(3,)]
+    assert isinstance(F.separate(A23[:1]), tuple)
     assert F.separate(A23[:0]) == ()
+
+
+def test_split_axis_gives_a_tuple_unless_told_not_to():
+    for parts in (F.split_axis(A23, 3, 1), F.split_axis(A23, 1, 1), F.split_axis(A23, [], 1)):
+        assert isinstance(parts, tuple)
+    assert isinstance(F.split_axis(A23, 2, 0, force_tuple=False), tuple)
+    assert F.split_axis(A23, 1, 1, force_tuple=False).array.tolist() == A23.tolist()
+
+
+def test_where_split_axis_cuts():
+    six = np.arange(6.0)
+    for where, expected in (
+        (3, [[0, 1], [2, 3], [4, 5]]),
+        (6, [[i] for i in range(6)]),
+        (np.array([0, 4, 6]), [[], [0, 1, 2, 3], [4, 5], []]),
+        ([0.0, 1.0], [[], [0], [1, 2, 3, 4, 5]]),
+    ):
+        assert [y.array.tolist() for y in F.split_axis(six, where, 0)] == expected
 
 
 def test_transpose_sequence_of_nothing():
@@ -55,6 +74,13 @@ def test_pad_sequence_keeps_the_dtype_and_refuses_to_cut():
         (lambda: F.stack([A23, A23.T.reshape(3, 2)]), ValueError, "stack: .*one shape"),
         (lambda: F.stack([A23, A23.astype("f")]), ValueError, "stack: .*one dtype"),
         (lambda: F.stack([A23], axis=3), ValueError, "stack: axis 3"),
+        (lambda: F.stack([A23], axis=-4), ValueError, "stack: axis -4"),
+        (lambda: F.hstack([]), ValueError, "concat: give at least one"),
+        (lambda: F.split_axis(A23, 0, 1), ValueError, "split_axis: axis 1 of length 3 does not divide into 0"),
+        (lambda: F.split_axis(A23, -3, 1), ValueError, "split_axis: axis 1 of length 3 does not divide into -3"),
+        (lambda: F.pad_sequence([A23, A23[:, :1]]), ValueError, r"pad_sequence: .*one shape .*\(2, 1\)"),
+        (lambda: F.pad_sequence([A23, A23.astype("f")]), ValueError, "pad_sequence: .*one dtype"),
+        (lambda: F.transpose_sequence([A23, A23.astype("f")]), ValueError, "transpose_sequence: .*one dtype"),
         (lambda: F.separate(A23, 2), ValueError, "separate: axis 2"),
         (lambda: F.split_axis(A23, [2, 1], 1), ValueError, r"split_axis: indices must rise .*\[2, 1\]"),
         (lambda: F.pad_sequence([]), ValueError, "pad_sequence: give at least one"),

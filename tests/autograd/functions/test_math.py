@@ -34,7 +34,9 @@ def test_add_takes_something():
 
 def test_identity_of_several():
     x, y = Variable(np.array([1.0])), Variable(np.array([2.0, 3.0]))
-    a, b = F.identity(x, y)
+    both = F.identity(x, y)
+    assert isinstance(both, tuple)
+    a, b = both
     assert (a.array.tolist(), b.array.tolist()) == ([1], [2, 3])
     F.sum(b * 2).backward()
     assert (x.grad, y.grad.tolist()) == (None, [2, 2])
@@ -92,10 +94,12 @@ def test_bias_and_scale_by_hand():
     assert F.scale(x, np.array([10.0, 20])).array.tolist() == [[[0, 10, 20], [60, 80, 100]]]
     assert F.scale(x, np.array([[2.0, 3]]), axis=0).array.tolist() == [[[0, 2, 4], [9, 12, 15]]]
     assert F.bias(x, np.array(1.0)).array.tolist() == (x + 1).tolist()
+    assert F.bias(x, np.array([[10.0], [20]])).array.tolist() == [[[10, 11, 12], [23, 24, 25]]]
+    assert F.scale(x[..., None], np.array([10.0, 20])).array.ravel().tolist() == [0, 10, 20, 60, 80, 100]
 
 
 @pytest.mark.parametrize("f", [F.bias, F.scale])
-@pytest.mark.parametrize(("shape", "axis"), [((2,), 1), ((3, 4, 1), 1), ((4,), -1), ((2, 3, 4, 1), 0)])
+@pytest.mark.parametrize(("shape", "axis"), [((2,), 1), ((3, 5), 1), ((3, 4, 1), 1), ((4,), -1), ((2, 3, 4, 1), 0)])
 def test_axes_that_do_not_fit_are_refused(f, shape, axis):
     with pytest.raises(ValueError, match=rf"{f.__name__}: y of shape .* x of shape \(2, 3, 4\) from axis {axis}"):
         f(np.ones((2, 3, 4)), np.ones(shape), axis)

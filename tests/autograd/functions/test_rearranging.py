@@ -59,6 +59,7 @@ def test_repeat_and_tile_none_at_all():
     F.sum(y).backward()
     assert x.grad.tolist() == np.zeros((3, 4)).tolist()
     assert F.tile(A34, 0).shape == (3, 0)
+    assert F.repeat(A34[0], [2], 0).array.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 @pytest.mark.parametrize(
@@ -71,10 +72,15 @@ def test_repeat_and_tile_none_at_all():
         (lambda: F.as_strided(A34, (2,), (1, 1)), ValueError, "as_strided: .* of one length"),
         (lambda: F.as_strided(A34, (2, 7), (6, 1)), ValueError, r"as_strided: .*elements 0 to 12, .*\(3, 4\) has 12"),
         (lambda: F.as_strided(A34, (2,), (-1,)), ValueError, "as_strided: .*elements -1 to 0"),
+        (lambda: F.as_strided(np.ones(1), (2,), (1,)), ValueError, "as_strided: .*elements 0 to 1, .* has 1"),
+        (lambda: F.repeat(A34, (1, -1, 2), axis=0), ValueError, r"repeat: .*\(1, -1, 2\)"),
         (lambda: F.repeat(A34, -1), ValueError, "repeat: repeats must be one number >= 0"),
         (lambda: F.repeat(A34, (1, 2), axis=1), ValueError, r"repeat: .*4 elements of axis 1 .*\(1, 2\)"),
         (lambda: F.tile(A34, (2, -1)), ValueError, "tile: reps must be >= 0"),
         (lambda: F.pad(A34, -1, "constant"), ValueError, "pad: pad_width must be a number >= 0"),
+        (lambda: F.pad(A34, (-1, 1), "edge"), ValueError, r"pad: pad_width .*\(-1, 1\)"),
+        (lambda: F.pad(A34, ((1, 1), (1, -1)), "edge"), ValueError, "pad: pad_width"),
+        (lambda: F.pad(A34, 1, "edge", constant_values=0), ValueError, "pad: expected mode .*constant_values"),
         (lambda: F.pad(A34, ((1, 1),) * 3, "edge"), ValueError, "pad: pad_width"),
         (lambda: F.pad(A34, 1, "mean"), ValueError, "pad: expected mode .*'mean'"),
         (lambda: F.pad(A34, 1, "reflect", reflect_type="odd"), ValueError, "pad: expected mode .*reflect_type"),

@@ -58,7 +58,9 @@ def test_weighted_means():
     np.testing.assert_allclose(w.grad, [-0.19024971, -0.08680143, 0.01664684, 0.08561236], rtol=1e-6)
     x = np.arange(6.0).reshape(2, 3)
     assert Variable(x).mean(0, weights=np.array([1.0, 3])).array.tolist() == [2.25, 3.25, 4.25]
-    assert F.average(x, 1, np.array([1.0, 1, 2]), keepdims=True).array.tolist() == [[1.25], [4.25]]
+    assert F.average(x, -2, np.array([1.0, 3])).array.tolist() == [2.25, 3.25, 4.25]
+    for weights in (np.array([1.0, 1, 2]), np.array([[1.0, 1, 2], [0.5, 0.5, 1]])):
+        assert F.average(x, 1, weights, keepdims=True).array.tolist() == [[1.25], [4.25]]
 
 
 @pytest.mark.parametrize("axis", [0, 2, -3, None, (0, 1)])
@@ -106,6 +108,7 @@ def test_logsumexp_over_no_elements_is_refused():
 
 def test_batch_l2_norm_squared():
     assert F.batch_l2_norm_squared(np.arange(6.0).reshape(2, 1, 3)).array.tolist() == [5, 50]
+    assert F.batch_l2_norm_squared(np.arange(6.0).reshape(2, 3)).array.tolist() == [5, 50]
     with pytest.raises(ValueError, match=r"batch_l2_norm_squared: .*two axes or more, got shape \(3,\)"):
         F.batch_l2_norm_squared(np.ones(3))
 

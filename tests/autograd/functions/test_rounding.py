@@ -63,3 +63,6 @@ def test_the_quotient_of_a_remainder_is_exact():
     assert z.item() > 0.09
     z.backward()
     assert y.grad == -9
+    y = Variable(np.array(0.7))  # (2.5 - the rest) / 0.7 is just below 3
+    F.fmod(np.array(2.5), y).backward()
+    assert y.grad == -3

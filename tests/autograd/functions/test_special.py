@@ -83,6 +83,10 @@ def test_the_dtype_stays(f, dtype):
     assert (y.dtype, v.grad.dtype, g.dtype) == (dtype,) * 3
 
 
+def test_of_integers_they_are_floats():
+    np.testing.assert_allclose(F.erf(np.array([0, 1])).array, [0, 0.8427007929497149], rtol=1e-15)
+
+
 def test_orders_and_exponents_broadcast():
     x = Variable(np.array([[1.0], [2.0]]))
     for f in (F.polygamma, F.zeta):
@@ -143,6 +147,7 @@ def test_on_a_device_cupys_twin_computes(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupyx.scipy", cupyx)
     x = np.linspace(-2, 2, 5)
     host, there = Variable(x), Variable(device.Array(x))
-    for v in (host, there):
-        F.sum(F.log_ndtr(v)).backward()
+    F.sum(F.log_ndtr(host)).backward()
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    F.sum(F.log_ndtr(there)).backward()
     np.testing.assert_array_equal(there.grad.hidden, host.grad)

@@ -34,6 +34,8 @@ OPS = [
         empty=False,
     ),
     Op("F.sum_to", lambda x: F.sum_to(x, (3, 1)), lambda x: x.sum(0).sum(1)[:, None], [(5, 3, 4)], empty=False),
+    Op("F.sum_to as many axes", lambda x: F.sum_to(x, (1, 4)), lambda x: x.sum(0)[None], [A34]),
+    Op("F.sum_to same", lambda x: F.sum_to(x, (3, 4)), lambda x: x, [A34], empty=False),
     Op("F.swapaxes", lambda x: F.swapaxes(x, 0, -1), lambda x: np.einsum("ijk->kji", x), [(2, 3, 4)]),
     Op("F.swapaxes same", lambda x: F.swapaxes(x, 1, -1), lambda x: x, [A34]),
     Op("F.moveaxis", lambda x: F.moveaxis(x, -1, 0), lambda x: np.einsum("ijk->kij", x), [(2, 3, 4)]),

@@ -160,5 +160,6 @@ OPS = [
         [V4],
         (MASK,),
     ),
+    Op("F.where wide y", lambda x, y, m: F.where(m, x, y), lambda x, y, m: x * m + y * ~m, [V4, A34], (MASK,)),
     Op("F.where", lambda x, y, m: F.where(m, x, y), lambda x, y, m: x * m + y * ~m, [A34, V4], (MASK,)),
 ]

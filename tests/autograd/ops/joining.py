@@ -10,9 +10,11 @@ from tests.autograd.ops.row import A34, B34, Op
 OPS = [
     Op("F.concat", lambda x, y: F.concat([x, y]), lambda x, y: np.hstack([x, y]), [A34, (3, 2)]),
     Op("F.concat axis=-2", lambda x, y: F.concat([x, y], axis=-2), lambda x, y: np.vstack([x, y]), [A34, (2, 4)]),
+    Op("F.concat axis=2", lambda x, y: F.concat([x, y], 2), lambda x, y: np.dstack([x, y]), [(2, 3, 1), (2, 3, 2)]),
     Op("F.concat of one", lambda x: F.concat([x], axis=0), lambda x: x, [A34]),
     Op("F.stack", lambda x, y: F.stack([x, y]), lambda x, y: np.array([x, y]), [A34, B34], scalar=True),
     Op("F.stack axis=-1", lambda x, y: F.stack([x, y], axis=-1), lambda x, y: np.dstack([x, y]), [A34, B34]),
+    Op("F.stack axis=-3", lambda x, y: F.stack([x, y], axis=-3), lambda x, y: np.array([x, y]), [A34, B34]),
     Op("F.stack one", lambda x: F.stack([x], axis=1), lambda x: x[:, None], [A34]),
     Op("F.hstack", lambda x, y: F.hstack([x, y]), lambda x, y: np.concatenate([x, y], 1), [A34, (3, 2)]),
     Op("F.hstack vectors", lambda x, y: F.hstack([x, y]), lambda x, y: np.array([*x, *y]), [(3,), (2,)]),
@@ -89,5 +91,8 @@ OPS = [
     Op("F.split_axis", lambda x: F.split_axis(x, 2, 1), lambda x: (x[:, :2], x[:, 2:]), [A34]),
     Op("F.split_axis at", lambda x: F.split_axis(x, [1, 3], 1), lambda x: (x[:, :1], x[:, 1:3], x[:, 3:]), [A34]),
     Op("F.split_axis one part used", lambda x: F.split_axis(x, [1, 3], 1)[1] ** 3, lambda x: x[:, 1:3] ** 3, [A34]),
+    Op("F.split_axis axis=-1", lambda x: F.split_axis(x, [1], -1), lambda x: (x[..., :1], x[..., 1:]), [(2, 3, 4)]),
+    Op("F.split_axis axis=0", lambda x: F.split_axis(x, [1], 0), lambda x: (x[:1], x[1:]), [(2, 3, 4)]),
+    Op("F.split_axis axis=0 one part used", lambda x: F.split_axis(x, 2, 0)[0] ** 2, lambda x: x[:1] ** 2, [(2, 3, 4)]),
     Op("F.split_axis alone", lambda x: F.split_axis(x, 1, 0, force_tuple=False), lambda x: x, [A34]),
 ]

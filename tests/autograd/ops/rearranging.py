@@ -50,6 +50,12 @@ OPS = [
         lambda x: np.stack([x[:, 0], x[:, 2], x[:, 2], x[:, 2], x[:, 3]], 1),
         [A34],
     ),
+    Op(
+        "F.repeat by element of the last axis",
+        lambda x: F.repeat(x, (2, 0), axis=-1),
+        lambda x: np.stack([x[..., 0]] * 2, -1),
+        [(3, 4, 2)],
+    ),
     Op("F.tile", lambda x: F.tile(x, (2, 3)), lambda x: np.kron(np.ones((2, 3)), x), [A34]),
     Op("F.tile number", lambda x: F.tile(x, 2), lambda x: np.concatenate([x, x], -1), [A34]),
     Op("F.tile more axes", lambda x: F.tile(x, (2, 1, 2)), lambda x: np.array([np.hstack([x, x])] * 2), [A34]),

@@ -48,6 +48,7 @@ OPS = [
     ),
     Op("F.min", F.min, lambda x: np.sort(x.ravel())[0], [A34], empty=False, scalar=True, ties=True),
     Op("F.min axis", lambda x: F.min(x, -1), lambda x: np.sort(x, 1)[:, 0], [A34], ties=True),
+    Op("F.min keepdims", lambda x: F.min(x, 1, keepdims=True), lambda x: np.sort(x, 1)[:, :1], [A34], ties=True),
     Op("F.logsumexp", F.logsumexp, lambda x: np.log(np.exp(x).sum()), [A34], empty=False, scalar=True),
     Op("F.logsumexp axis", lambda x: F.logsumexp(x, 1), lambda x: np.logaddexp.reduce(x, 1), [A34]),
     Op(

@@ -24,6 +24,7 @@ OPS = [
     ),
     Op("F.arctan", F.arctan, lambda x: angle(x, 1), [A34], scalar=True),
     Op("F.arctan2", F.arctan2, angle, [A34, V4], scalar=True),
+    Op("F.arctan2 wide abscissa", F.arctan2, angle, [V4, A34]),
     Op(
         "F.arctan2 numbers", lambda x: F.arctan2(x, 0.5) - F.arctan2(2, x), lambda x: angle(x, 0.5) - angle(2, x), [A34]
     ),
