@@ -12,6 +12,7 @@ from rlcore.autograd.function import Function, recording
 from rlcore.autograd.functions.activation import sigmoid, tanh
 from rlcore.autograd.functions.connection import linear
 from rlcore.autograd.functions.joining import split_axis, stack
+from rlcore.autograd.functions.parts import scratch
 from rlcore.backend import aligned, xp_of
 
 __all__ = ["gru_scan", "lstm_scan"]
@@ -23,34 +24,27 @@ __all__ = ["gru_scan", "lstm_scan"]
 
 class _Scan(Function):
     many = True
+    keep: Any
 
-    def __init__(self, reset: Any):
-        self.reset = reset
-
-    def _resets(self, x: Any, T: int) -> tuple[Any, list[bool]]:
-        """What the state is multiplied with before each step, and whether a step needs that."""
-        if self.reset is None:
-            return None, [False] * T
-        anything: Any = self.reset.any(axis=1).tolist() if isinstance(self.reset, np.ndarray) else [True] * T
-        return (~self.reset).astype(x.dtype), anything
-
-    def _kept(self, t: int, *states: Any) -> tuple[Any, ...]:
-        """The states (N, H) before step t, zeroed where it resets; for `composite`."""
-        if self.reset is None:
-            return states
-        keep = (~self.reset[t])[:, None].astype(states[0].dtype)
-        return tuple([h * keep for h in states])
+    def __init__(self, reset: Any, *inputs: Any):
+        """keep: what the state is multiplied with before each step; resets: whether a step needs that."""
+        T, dtype = len(inputs[0]), inputs[0].dtype
+        self.record = recording() and any(getattr(v, "node", None) is not None for v in inputs)
+        self.keep = None if reset is None else (~reset).astype(dtype)
+        if reset is None:
+            self.resets = [False] * T
+        else:  # on a device nobody looks
+            self.resets = reset.any(axis=1).tolist() if isinstance(reset, np.ndarray) else [True] * T
 
     def _before(self, h: Any, hs: Any) -> Any:
         """The hidden state before each step, (T * N, H), from the first one and those after the steps, (T, H, N)."""
         T, H, N = hs.shape
-        before = _empty((T, N, H), hs)
+        before = scratch.take("scan before", (T, N, H), hs)
         if T:
             before[0], before[1:] = h, hs[:-1].transpose(0, 2, 1)
-        keep, anything = self._resets(hs, T)
         for t in range(T):
-            if anything[t]:
-                before[t] *= keep[t][:, None]
+            if self.resets[t]:
+                before[t] *= self.keep[t][:, None]
         return before.reshape(T * N, H)
 
 
@@ -61,21 +55,24 @@ class LstmScan(_Scan):
 
     def forward(self, x, h, c, W_x, W_h, b=None):
         xp, (T, N, _), H, half = xp_of(x), x.shape, W_h.shape[1], xp_of(x).asarray(0.5, dtype=x.dtype)
-        keep, anything = self._resets(x, T)
-        U, (W, columns) = _rolled(W_h, H), _augmented(x, W_x, b, H)
+        keep, resets = self.keep, self.resets
+        if T == 1 and not self.record:
+            return _lstm_step(x[0].T, *_started(self, h.T, c.T), W_x, W_h, b, half)
+        U, (W, columns) = _rolled("scan U", W_h, H), _augmented(x, W_x, b, H)
         for part in (U, W):  # sigmoid(x) = tanh(x / 2) / 2 + 1 / 2
             part[: 3 * H] *= half
-        steps, recurrent, work = _empty((T, 7, H, N), x), _empty((4, H, N), x), _empty((6, H, N), x)
+        steps, work = _empty((T, 7, H, N), x), scratch.take("scan step", (10, H, N), x)
         xp.matmul(W, columns, out=steps[:, :4].reshape(T, 4 * H, N))
         products, pair = work[:3], work[1:3]  # h, i * a, f * cell
-        hidden, ia, fc, squashed, masked, last = work
-        before, flat, record = h.T, recurrent.reshape(4 * H, N), recording()
+        hidden, ia, fc, squashed, masked, last, *_ = work
+        recurrent, before = work[6:], h.T
+        flat = recurrent.reshape(4 * H, N)
         (steps[0, 4] if T else last)[...] = c.T
         for t in range(T):
             step = steps[t]
             o, i, f, a, cell, slope, _ = step
             sigmoids, gates = step[:3], step[:4]
-            if anything[t]:
+            if resets[t]:
                 before = np.multiply(before, keep[t], out=masked)
                 cell *= keep[t]
             xp.dot(U, before, out=flat)
@@ -87,7 +84,7 @@ class LstmScan(_Scan):
             after = np.add(ia, fc, out=steps[t + 1, 4] if t + 1 < T else last)
             np.tanh(after, out=squashed)
             before = step[6] = np.multiply(o, squashed, out=hidden)
-            if record:
+            if self.record:
                 np.multiply(hidden, squashed, out=slope)
                 np.subtract(o, slope, out=slope)
                 a *= ia
@@ -101,12 +98,12 @@ class LstmScan(_Scan):
     def backward(self, gys, x, h, c, W_x, W_h, b, steps):
         ex, eh, ec, eW_x, eW_h, eb = self.edges
         xp, (T, _, H, N) = xp_of(steps), steps.shape
-        keep, anything = self._resets(steps, T)
-        gy = None if gys[0] is None else _swapped(gys[0])
-        gh, gc, through = _empty((3, H, N), steps)
+        keep, resets = self.keep, self.resets
+        gy = None if gys[0] is None else _swapped(gys[0], "scan gy")
+        gh, gc, through = scratch.take("scan step", (3, H, N), steps)
         gh[...] = 0 if gys[1] is None else gys[1].T
         gc[...] = 0 if gys[2] is None else gys[2].T
-        U, ds = _rolled(W_h, H).T, _empty((T, 4, H, N), steps)
+        U, ds = _rolled("scan U", W_h, H).T, scratch.take("scan ds", (T, 4, H, N), steps)
         for t in range(T - 1, -1, -1):
             step, d = steps[t], ds[t]
             if gy is not None:
@@ -117,23 +114,24 @@ class LstmScan(_Scan):
             np.multiply(gc, step[1:4], out=d[1:])
             gc *= step[4]
             xp.dot(U, d.reshape(4 * H, N), out=gh)
-            if anything[t]:
+            if resets[t]:
                 gh *= keep[t]
                 gc *= keep[t]
         g = _steps_last(ds)
         return (
-            ex and g.T.dot(_rolled(W_x, H)).reshape(x.shape),
-            eh and gh.T,
-            ec and gc.T,
+            ex and g.T.dot(_rolled("scan W", W_x, H)).reshape(x.shape),
+            eh and gh.T.copy(),
+            ec and gc.T.copy(),
             eW_x and _weight(g, x.reshape(T * N, x.shape[2]), H, eW_x),
             eW_h and _weight(g, self._before(h, steps[:, 6]), H, eW_h),
-            eb and _rolled(column_sum(g.T, _NOWHERE), 3 * H),
+            eb and _bias(g, H),
         )
 
     def composite(self, x, h, c, W_x, W_h, b):
         hs = []
         for t in range(len(x)):
-            h, c = self._kept(t, h, c)
+            if self.resets[t]:
+                h, c = h * self.keep[t][:, None], c * self.keep[t][:, None]
             i, f, a, o = split_axis(linear(x[t], W_x, b) + linear(h, W_h), 4, 1)
             c = sigmoid(f) * c + sigmoid(i) * tanh(a)
             h = sigmoid(o) * tanh(c)
@@ -148,7 +146,8 @@ def lstm_scan(x, h, c, W_x, W_h, b=None, *, reset=None):
     reset, bool (T, N), is True, the state is zeroed before the step. Hochreiter and Schmidhuber 1997; Gers et al. 2000.
     """
     h, c = _checked("lstm_scan", x, {"h": h, "c": c}, W_x, W_h, {"b": b}, 4, reset)
-    return LstmScan(reset).apply(x, h, c, W_x, W_h, b)
+    inputs = (x, h, c, W_x, W_h, b)
+    return LstmScan(reset, *inputs).apply(*inputs)
 
 
 class GruScan(_Scan):
@@ -159,24 +158,27 @@ class GruScan(_Scan):
     def forward(self, x, h, W_x, W_h, b_x=None, b_h=None):
         xp, (T, N, _), H = xp_of(x), x.shape, W_h.shape[1]
         half, one = xp.asarray(0.5, dtype=x.dtype), xp.asarray(1, dtype=x.dtype)
-        keep, anything = self._resets(x, T)
-        U, (W, columns) = W_h.copy(), _augmented(x, W_x, b_x, H)
-        shift = _empty((H, N), x)
+        keep, resets = self.keep, self.resets
+        if T == 1 and not self.record:
+            return _gru_step(x[0].T, *_started(self, h.T), W_x, W_h, b_x, b_h, half)
+        U, (W, columns) = _rolled("scan U", W_h, 0), _augmented(x, W_x, b_x, H)
+        work = scratch.take("scan step", (7, H, N), x)
+        product, difference, masked, shift, *_ = work
+        recurrent = work[4:]
         shift[...] = 0 if b_h is None else b_h[2 * H :, None]
         if b_h is not None:
             W[H:, -1] += b_h[: 2 * H]
         for part in (U[: 2 * H], W[H:]):  # sigmoid(x) = tanh(x / 2) / 2 + 1 / 2
             part *= half
-        steps, recurrent, work = _empty((T, 6, H, N), x), _empty((3, H, N), x), _empty((3, H, N), x)
+        steps = _empty((T, 6, H, N), x)
         xp.matmul(W, columns, out=steps[:, :3].reshape(T, 3 * H, N))
-        product, difference, masked = work
-        before, flat, record = h.T, recurrent.reshape(3 * H, N), recording()
+        before, flat = h.T, recurrent.reshape(3 * H, N)
         u, of_sigmoids = recurrent[2], recurrent[:2]
         for t in range(T):
             step = steps[t]
             n, r, z, du, z_kept, after = step
             sigmoids = step[1:3]
-            if anything[t]:
+            if resets[t]:
                 before = np.multiply(before, keep[t], out=masked)
             xp.dot(U, before, out=flat)
             sigmoids += of_sigmoids
@@ -190,7 +192,7 @@ class GruScan(_Scan):
             np.subtract(before, n, out=difference)
             np.multiply(z, difference, out=product)
             before = np.add(n, product, out=after)
-            if record:
+            if self.record:
                 z_kept[...] = z
                 np.subtract(one, z, out=product)
                 z *= product
@@ -208,11 +210,11 @@ class GruScan(_Scan):
     def backward(self, gys, x, h, W_x, W_h, b_x, b_h, steps):
         ex, eh, eW_x, eW_h, eb_x, eb_h = self.edges
         xp, (T, _, H, N) = xp_of(steps), steps.shape
-        keep, anything = self._resets(steps, T)
-        gy = None if gys[0] is None else _swapped(gys[0])
-        gh, direct = _empty((2, H, N), steps)
+        keep, resets = self.keep, self.resets
+        gy = None if gys[0] is None else _swapped(gys[0], "scan gy")
+        gh, direct = scratch.take("scan step", (2, H, N), steps)
         gh[...] = 0 if gys[1] is None else gys[1].T
-        U, ds = W_h.T, _empty((T, 4, H, N), steps)
+        U, ds = W_h.T, scratch.take("scan ds", (T, 4, H, N), steps)
         for t in range(T - 1, -1, -1):
             step, d = steps[t], ds[t]
             if gy is not None:
@@ -221,23 +223,24 @@ class GruScan(_Scan):
             np.multiply(gh, step[4], out=direct)
             xp.dot(U, d[1:].reshape(3 * H, N), out=gh)
             gh += direct
-            if anything[t]:
+            if resets[t]:
                 gh *= keep[t]
         g = _steps_last(ds)
         g_x, g_h = g[: 3 * H], g[H:]
         return (
-            ex and g_x.T.dot(_rolled(W_x, H)).reshape(x.shape),
-            eh and gh.T,
+            ex and g_x.T.dot(_rolled("scan W", W_x, H)).reshape(x.shape),
+            eh and gh.T.copy(),
             eW_x and _weight(g_x, x.reshape(T * N, x.shape[2]), H, eW_x),
             eW_h and _weight(g_h, self._before(h, steps[:, 5]), 0, eW_h),
-            eb_x and _rolled(column_sum(g_x.T, _NOWHERE), 2 * H),
-            eb_h and column_sum(g_h.T, eb_h),
+            eb_x and _bias(g_x, H),
+            eb_h and _bias(g_h, 0),
         )
 
     def composite(self, x, h, W_x, W_h, b_x, b_h):
         hs = []
         for t in range(len(x)):
-            (h,) = self._kept(t, h)
+            if self.resets[t]:
+                h = h * self.keep[t][:, None]
             (r, z, n), (hr, hz, hn) = split_axis(linear(x[t], W_x, b_x), 3, 1), split_axis(linear(h, W_h, b_h), 3, 1)
             n = tanh(n + sigmoid(r + hr) * hn)
             h = n + sigmoid(z + hz) * (h - n)
@@ -253,7 +256,8 @@ def gru_scan(x, h, W_x, W_h, b_x=None, b_h=None, *, reset=None):
     Cho et al. 2014.
     """
     (h,) = _checked("gru_scan", x, {"h": h}, W_x, W_h, {"b_x": b_x, "b_h": b_h}, 3, reset)
-    return GruScan(reset).apply(x, h, W_x, W_h, b_x, b_h)
+    inputs = (x, h, W_x, W_h, b_x, b_h)
+    return GruScan(reset, *inputs).apply(*inputs)
 
 
 def _checked(
@@ -284,6 +288,49 @@ def _checked(
     return [xp_of(raw(x)).zeros((N, H), x.dtype) if v is None else v for v in states.values()]
 
 
+# One step without a graph, as in acting: no copies of the weights, a third of the time for one row.
+
+
+def _started(op: _Scan, *states: Any) -> Any:
+    return [h * op.keep[0] for h in states] if op.resets[0] else states
+
+
+def _product(W: Any, x: Any, b: Any) -> Any:
+    g = W.dot(x)
+    if b is not None:
+        g += b[:, None]
+    return g
+
+
+def _lstm_step(x: Any, h: Any, c: Any, W_x: Any, W_h: Any, b: Any, half: Any) -> tuple[Any, Any, Any]:
+    g = _product(W_x, x, b)
+    g += W_h.dot(h)
+    H = len(h)
+    a = np.tanh(g[2 * H : 3 * H])
+    g *= half
+    np.tanh(g, out=g)
+    g *= half
+    g += half
+    c = g[H : 2 * H] * c + g[:H] * a
+    h = (g[3 * H :] * np.tanh(c)).T.copy()
+    return h[None], h, c.T.copy()
+
+
+def _gru_step(x: Any, h: Any, W_x: Any, W_h: Any, b_x: Any, b_h: Any, half: Any) -> tuple[Any, Any]:
+    g, u, H = _product(W_x, x, b_x), _product(W_h, h, b_h), len(h)
+    sigmoids = g[: 2 * H]
+    sigmoids += u[: 2 * H]
+    sigmoids *= half
+    np.tanh(sigmoids, out=sigmoids)
+    sigmoids *= half
+    sigmoids += half
+    n = g[:H] * u[2 * H :]
+    n += g[2 * H :]
+    np.tanh(n, out=n)
+    h = (n + g[H : 2 * H] * (h - n)).T.copy()
+    return h[None], h
+
+
 _NOWHERE = Function()  # a vertex that has no memory for a gradient
 
 
@@ -292,9 +339,9 @@ def _empty(shape: tuple[int, ...], like: Any) -> Any:
     return aligned(math.prod(shape), like).reshape(shape)
 
 
-def _rolled(W: Any, rows: int) -> Any:
-    """A copy of W whose last `rows` rows come first."""
-    out, others = _empty(W.shape, W), len(W) - rows
+def _rolled(use: str, W: Any, rows: int) -> Any:
+    """A copy of W in scratch memory whose last `rows` rows come first."""
+    out, others = scratch.take(use, W.shape, W), len(W) - rows
     out[:rows], out[rows:] = W[others:], W[:others]
     return out
 
@@ -302,7 +349,7 @@ def _rolled(W: Any, rows: int) -> Any:
 def _augmented(x: Any, W: Any, b: Any, rows: int) -> tuple[Any, Any]:
     """W with its last `rows` rows first and b as a column, and x (T, in, N) with ones: a bias without its own pass."""
     (T, N, size), others = x.shape, len(W) - rows
-    wide, columns = _empty((len(W), size + 1), x), _empty((T, size + 1, N), x)
+    wide, columns = scratch.take("scan W", (len(W), size + 1), x), scratch.take("scan x", (T, size + 1, N), x)
     wide[:rows, :size], wide[rows:, :size] = W[others:], W[:others]
     wide[:, size] = 0
     if b is not None:
@@ -311,9 +358,10 @@ def _augmented(x: Any, W: Any, b: Any, rows: int) -> tuple[Any, Any]:
     return wide, columns
 
 
-def _swapped(a: Any) -> Any:
-    """(T, N, H) from (T, H, N), or the other way round, contiguous."""
-    out = _empty((a.shape[0], a.shape[2], a.shape[1]), a)
+def _swapped(a: Any, use: str | None = None) -> Any:
+    """(T, N, H) from (T, H, N), or the other way round, contiguous; in scratch memory if it has a use there."""
+    shape = a.shape[0], a.shape[2], a.shape[1]
+    out = _empty(shape, a) if use is None else scratch.take(use, shape, a)
     out[...] = a.transpose(0, 2, 1)
     return out
 
@@ -321,9 +369,15 @@ def _swapped(a: Any) -> Any:
 def _steps_last(ds: Any) -> Any:
     """(T, gates, H, N) as (gates * H, T * N)."""
     T, gates, H, N = ds.shape
-    g = _empty((gates * H, T, N), ds)
+    g = scratch.take("scan g", (gates * H, T, N), ds)
     g[...] = ds.reshape(T, gates * H, N).transpose(1, 0, 2)
     return g.reshape(gates * H, T * N)
+
+
+def _bias(g: Any, rows: int) -> Any:
+    """g summed over its columns, the first `rows` sums moved to the end."""
+    sums = column_sum(g.T, _NOWHERE)
+    return xp_of(g).concatenate([sums[rows:], sums[:rows]])
 
 
 def _weight(g: Any, x: Any, rows: int, vertex: Any) -> Any:

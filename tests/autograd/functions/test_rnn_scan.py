@@ -168,6 +168,19 @@ def test_without_a_graph_values_are_the_same(kind):
         np.testing.assert_array_equal(a.array, b.array)
 
 
+@both
+@pytest.mark.parametrize("reset", [None, np.array([[True, False, True, True]])])
+def test_one_step_without_a_graph_is_the_same(kind, reset):
+    """It goes another way, without copies of the weights."""
+    scan, _ = SCANS[kind]
+    x, *rest = inputs(kind)
+    for bias in (True, False):
+        args = [x[:1], *rest] if bias else [x[:1], *rest[: -1 if kind == "lstm" else -2]]
+        for a, b in zip(scan(*map(Variable, args), reset=reset), scan(*args, reset=reset)):
+            assert not b.requires_grad
+            np.testing.assert_allclose(a.array, b.array, rtol=1e-13)
+
+
 def changed(arrays, k, value):
     return [value if i == k else a for i, a in enumerate(arrays)]
 
