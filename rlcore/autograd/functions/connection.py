@@ -11,6 +11,7 @@ from rlcore.autograd.dual import column_sum, ones_for, product, raw, rectified, 
 from rlcore.autograd.function import Function
 from rlcore.autograd.functions.array import reshape
 from rlcore.autograd.functions.linalg import matmul
+from rlcore.autograd.functions.skinny import LARGE, outer_product, times, times_transposed
 from rlcore.backend import xp_of
 
 __all__ = ["bilinear", "embed_id", "ensemble_linear", "linear"]
@@ -22,13 +23,15 @@ class Linear(Function):
     def forward(self, x, W, b=None):
         if x.dtype is not W.dtype and x.dtype != W.dtype:  # NumPy would promote in silence
             raise TypeError(f"x is {x.dtype} and W is {W.dtype}; cast x with x.astype({W.dtype.name!r})")
-        y = x.dot(W.T)  # half a microsecond less than @ on small matrices
+        y = x.dot(W.T) if W.size < LARGE else times(x, W.T)  # half a microsecond less than @ on small matrices
         if b is not None:
             y += b
         return y
 
     def backward(self, gy, x, W):
         ex, eW, eb = self.edges
+        if W.size >= LARGE and not traced(gy):
+            return ex and times_transposed(gy, W.T), eW and outer_product(x, gy, eW), eb and column_sum(gy, eb)
         return ex and gy.dot(W), eW and product(x, gy, eW), eb and column_sum(gy, eb)
 
 

@@ -115,10 +115,7 @@ class Places:
     def __init__(self, arg: Any, w: Windows):
         self.w, self.last = w, is_last(arg)
         self.arg = planes(arg, self.last)
-        self.sizes = w.ins  # with the padding, if there is any: windows may lie in it
-        if w.padded:
-            axes = zip(w.ins, w.outs, w.ksize, w.stride, w.pad)
-            self.sizes = tuple([max(p + i, (o - 1) * s + k) for i, o, k, s, p in axes])
+        self.sizes = w.reach if w.padded else w.ins  # with the padding, if there is any: windows may lie in it
         self.inside = (slice(None), *[slice(p, p + i) for p, i in zip(w.pad, w.ins)])
 
         C = self.arg.shape[-1]

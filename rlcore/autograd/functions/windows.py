@@ -7,6 +7,7 @@ import math
 from functools import lru_cache
 from typing import Any
 
+from rlcore.autograd.functions.columns import strided
 from rlcore.backend import xp_of
 
 
@@ -39,6 +40,13 @@ class Windows:
             [self._pair(i, o, s, j * d - p) for j in range(k)]
             for i, o, k, s, p, d in zip(ins, outs, ksize, stride, pad, self.dilate)
         ]
+        # sizes of the input with its padding, as far as windows reach
+        self.reach = tuple(
+            [
+                max(p + i, (o - 1) * s + (k - 1) * d + 1)
+                for i, o, k, s, p, d in zip(ins, outs, ksize, stride, pad, self.dilate)
+            ]
+        )
         self.padded = any(
             p > 0 or (o - 1) * s + (k - 1) * d >= i
             for i, o, k, s, p, d in zip(ins, outs, ksize, stride, pad, self.dilate)
@@ -79,11 +87,16 @@ def channels_first(x: Any) -> Any:
 
 def columns(x: Any, w: Windows) -> Any:
     """The windows of x (N, *ins, C) as an array (N, *outs, *ksize, C), zero where they lie on padding."""
-    xp = xp_of(x)
-    cols = (xp.zeros if w.padded else xp.empty)((len(x), *w.outs, *w.ksize, x.shape[-1]), x.dtype)
-    for index, i, o in w.offsets():
-        cols[(slice(None), *o, *index)] = x[(slice(None), *i)]
-    return cols
+    N, C = len(x), x.shape[-1]
+    sizes = w.reach if w.padded else w.ins
+    wide = x
+    if w.padded or not x.flags.c_contiguous:
+        wide = (xp_of(x).zeros if w.padded else xp_of(x).empty)((N, *sizes, C), x.dtype)
+        wide[(slice(None), *[slice(p, p + i) for p, i in zip(w.pad, w.ins)])] = x
+    step = [C * x.dtype.itemsize * math.prod(sizes[axis + 1 :]) for axis in range(-1, w.ndim)]
+    outs, ksize = ([n * s for n, s in zip(step[1:], t)] for t in (w.stride, w.dilate))
+    shape = (N, *w.outs, *w.ksize, C)
+    return strided(wide, shape, (step[0], *outs, *ksize, x.dtype.itemsize)).copy()
 
 
 def overlap(cols: Any, w: Windows) -> Any:

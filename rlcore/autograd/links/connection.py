@@ -135,16 +135,17 @@ class NoisyLinear(Link):
             raise ValueError(f"NoisyLinear: sizes must be positive, got in_size {in_size}, out_size {out_size}")
         self.out_size, self.sigma0 = out_size, sigma0
         self.W, self.sigma_W = Parameter(order=(1, 0)), Parameter(order=(1, 0))
-        self.b = None if nobias else Parameter()
-        self.sigma_b = None if nobias else Parameter()
+        self.b = None if nobias else Parameter(0)
+        self.sigma_b = None if nobias else Parameter(0)
         if in_size is not None:
             self._settle(in_size)
 
     def _settle(self, in_size: int) -> None:
         bound = 1 / math.sqrt(in_size)
+        link = self.__dict__.get("_viewed_link", (self,))[0]  # a view settles what it is a view of
         for mean, sigma, shape in (
-            (self.W, self.sigma_W, (self.out_size, in_size)),
-            (self.b, self.sigma_b, (self.out_size,)),
+            (link.W, link.sigma_W, (self.out_size, in_size)),
+            (link.b, link.sigma_b, (self.out_size,)),
         ):
             if mean is not None and sigma is not None:
                 mean.initializer, sigma.initializer = Uniform(bound), Constant(self.sigma0 * bound)

@@ -108,7 +108,7 @@ def test_first_means_and_deviations(lazy):
     """Fortunato et al. 2018, section 3.2."""
     link = L.NoisyLinear(20) if lazy else L.NoisyLinear(400, 20)
     if lazy:
-        link(normal(1, 400))
+        link.view()(normal(1, 400))
     bound = 1 / math.sqrt(400)
     for mean, shape in ((link.W, (20, 400)), (link.b, (20,))):
         assert mean.shape == shape
