@@ -159,10 +159,14 @@ def _kl_multi_categorical(a: MultiCategorical, b: MultiCategorical) -> Any:
 
 
 class Bernoulli(Distribution):
-    """0 or 1: p, the probability of 1, or logit (...); draws are int64."""
+    """0 or 1: p, the probability of 1, or logit (...); draws are int64.
 
-    def __init__(self, p: Any = None, logit: Any = None):
+    binary_check: log_prob of anything but 0 and 1 is -inf; without, nobody looks.
+    """
+
+    def __init__(self, p: Any = None, logit: Any = None, binary_check: bool = False):
         one_of("Bernoulli", p=p, logit=logit)
+        self.binary_check = binary_check
         if logit is None:
             p = floats("p", p)
             limits = np.finfo(p.dtype)
@@ -184,8 +188,10 @@ class Bernoulli(Distribution):
         return as_variable((xp_of(p).asarray(rng.random((*sample_shape, *p.shape))) < p).astype(np.int64))
 
     def log_prob(self, x: Any) -> Any:
-        sign = beside(self.logit, 1 - 2 * as_array(x).astype(self.logit.dtype))
-        return -F.softplus(sign * self.logit)
+        x = as_array(x)
+        sign = beside(self.logit, 1 - 2 * x.astype(self.logit.dtype))
+        y = -F.softplus(sign * self.logit)
+        return F.where((x == 0) | (x == 1), y, beside(y, -np.inf)) if self.binary_check else y
 
     @property
     def mean(self) -> Any:

@@ -189,3 +189,8 @@ def test_what_was_computed_without_a_graph_still_has_gradients():
         n.rsample(rng=generator(0))
     F.sum(n.log_prob(np.zeros(2))).backward()
     assert s.grad.tolist() == [-1, -1]
+
+
+def test_bernoulli_looks_whether_values_are_binary_when_asked():
+    d = D.Bernoulli(np.array([0.25, 0.25, 0.25]), binary_check=True)
+    np.testing.assert_allclose(d.log_prob(np.array([0, 1, 2])).array, [np.log(0.75), np.log(0.25), -np.inf])

@@ -43,7 +43,7 @@ def space2depth(X, r):
     return reshape(squares, (n, r * r * c, h // r, w // r))
 
 
-def resize_images(x, output_shape, *, mode="bilinear", align_corners=True):
+def resize_images(x, output_shape, mode="bilinear", align_corners=True):
     """Images (N, C, H, W) at output_shape (H', W'), by linear interpolation or from the pixel at or before.
 
     align_corners: the outer pixels' centres stay where they are; without, their outer edges do. "nearest" takes pixel

@@ -42,9 +42,9 @@ class _NStep(ChainList):
         in_size: int,
         out_size: int,
         dropout: float,
-        *,
         initialW: Any = None,
         initial_bias: Any = None,
+        *,
         rng: np.random.Generator | None = None,
     ):
         super().__init__()
