@@ -105,15 +105,14 @@ def columns(x: Any, top: int, oh: int, ow: int, geometry: Geometry, dtype: Any, 
     With a vertical stride of 1 the parts overlap in memory: kernel row i of output row j is kernel row 0 of row j + i.
     """
     (kh, kw), (sh, sw), (dh, dw) = geometry.kernel, geometry.stride, geometry.dilate
-    x = within(x, top * sh - geometry.pad[0], -geometry.pad[1], *geometry.span((oh, ow)))
-    m, _, _, c = x.shape
-    a, b, d, e = x.strides
+    m, c = len(x), x.shape[3]
     if split and sh == 1:
-        height = oh + (kh - 1) * dh
-        out = scratch.take("columns", (m, height, ow, kw, c), x, dtype)
-        out[...] = strided(x, out.shape, (a, b, sw * d, dw * d, e))
+        out = scratch.take("columns", (m, oh + (kh - 1) * dh, ow, kw, c), x, dtype)
+        _rows(x, top - geometry.pad[0], out, geometry)
         a, b = out.strides[:2]
         return strided(out, (kh, m, oh * ow, kw * c), (dh * b, a, kw * c * dtype.itemsize, dtype.itemsize))
+    x = within(x, top * sh - geometry.pad[0], -geometry.pad[1], *geometry.span((oh, ow)))
+    a, b, d, e = x.strides
     if split:
         out = scratch.take("columns", (kh, m, oh, ow, kw, c), x, dtype)
         out[...] = strided(x, out.shape, (dh * b, a, sh * b, sw * d, dw * d, e))
@@ -123,17 +122,66 @@ def columns(x: Any, top: int, oh: int, ow: int, geometry: Geometry, dtype: Any, 
     return out.reshape(1, m, oh * ow, kh * kw * c)
 
 
+def _rows(x: Any, top: int, out: Any, geometry: Geometry) -> None:
+    """out (m, rows, ow, kw, c) becomes the patches, one row high, of x's rows from `top` on, zero where x ends.
+
+    Patches at the edges are copied by themselves, which saves a padded copy of x.
+    """
+    _, h, w, c = x.shape
+    _, rows, ow, kw, _ = out.shape
+    pw, sw, dw = geometry.pad[1], geometry.stride[1], geometry.dilate[1]
+    first = max(0, -(-pw // sw))
+    last = max(first, min(ow, (w + pw - (kw - 1) * dw - 1) // sw + 1))
+    if not x.flags.c_contiguous or first + ow - last > 4:
+        x = within(x, top, -pw, rows, (ow - 1) * sw + (kw - 1) * dw + 1)
+        a, b, d, e = x.strides
+        out[...] = strided(x, out.shape, (a, b, sw * d, dw * d, e))
+        return
+    t, end = max(0, -top), max(0, min(rows, h - top))
+    out[:, :t] = 0
+    out[:, end:] = 0
+    a, b, d, e = x.strides
+    if end > t and last > first:
+        inner = out[:, t:end, first:last]
+        inner[...] = strided(x, inner.shape, (a, b, sw * d, dw * d, e), (top + t) * b + (first * sw - pw) * d)
+    for j in (*range(min(first, ow)), *range(last, ow)):
+        at = j * sw - pw
+        low = min(kw, max(0, -(at // dw)))
+        high = max(low, min(kw, -((at - w) // dw)))
+        out[:, t:end, j, :low] = 0
+        out[:, t:end, j, high:] = 0
+        if high > low:
+            edge = at + low * dw
+            out[:, t:end, j, low:high] = x[:, top + t : top + end, edge : edge + (high - low - 1) * dw + 1 : dw]
+
+
 def rows_at_a_time(count: int, nbytes: int) -> int:
     """How many output rows are done at a time, if one takes nbytes of columns."""
     return max(1, min(count, CHUNK // max(1, nbytes)))
 
 
-def correlate(x: Any, W: Any, y: Any, geometry: Geometry) -> None:
-    """y (m, oh, ow, O) becomes x (m, h, w, C) seen through W (kh, kw, C / groups, O)."""
+def splits(geometry: Geometry, W: Any, ow: int) -> bool:
+    """Whether a product for each kernel row, and a sum, beat one product with the columns of the whole kernel.
+
+    They do where columns are long against the sums that they save, or a product would be too large otherwise.
+    """
+    kh, kw, c, o = W.shape
+    o //= geometry.groups
+    if geometry.stride[0] > 1:
+        return kh > 1 and ow * kh * kw * c * o > SMALL // 3
+    return kh > 1 and 2 * kw * c > 3 * o
+
+
+def correlate(x: Any, W: Any, y: Any, geometry: Geometry, other: Any = None, total: Any = None) -> None:
+    """y (m, oh, ow, O) becomes x (m, h, w, C) seen through W (kh, kw, C / groups, O).
+
+    other (m, oh, ow, p * D): what y is the gradient of; what it and the columns give is added to `total`
+    (kh, D, taps * C), in W's order of taps, for each of the p adjacent images that `widened` took as channels.
+    """
     kh, kw, c, o = W.shape
     m, oh, ow, _ = y.shape
     o //= geometry.groups
-    split = kh > 1 and (geometry.stride[0] == 1 or ow * kh * kw * c * o > SMALL // 3)
+    split = splits(geometry, W, ow) or (other is not None and kh > 1)
     rows = rows_at_a_time(oh, m * W.dtype.itemsize * ow * (kw * c + kh * o if split else kh * kw * c))
     for k in range(geometry.groups):
         Wk = W[..., k * o : (k + 1) * o].reshape(kh if split else 1, 1, 1, -1, o)
@@ -145,12 +193,19 @@ def correlate(x: Any, W: Any, y: Any, geometry: Geometry) -> None:
             out = y[:, top : top + r, :, k * o : (k + 1) * o].reshape(m, r // q, q * ow, o)
             if len(A) == 1:
                 np.matmul(A[0], Wk[0], out=out)
-                continue
-            T = scratch.take("products", (len(A), *out.shape), x, W.dtype)
-            np.matmul(A, Wk, out=T)
-            np.add(T[0], T[1], out=out)
-            for t in T[2:]:
-                out += t
+            else:
+                T = scratch.take("products", (len(A), *out.shape), x, W.dtype)
+                np.matmul(A, Wk, out=T)
+                np.add(T[0], T[1], out=out)
+                for t in T[2:]:
+                    out += t
+            if other is not None:
+                _, D, taps = total.shape
+                B = other[:, top : top + r].reshape(1, m, r // q, q * ow, o).swapaxes(3, 4)
+                P = scratch.take("products", (len(A), m, r // q, D, taps), x, W.dtype)
+                for i in range(o // D):
+                    np.matmul(B[:, :, :, i * D : (i + 1) * D], A[..., i * c : i * c + taps], out=P)
+                    total += P.sum(axis=(1, 2))
 
 
 def weight_gradient(x: Any, g: Any, gW: Any, geometry: Geometry) -> None:
@@ -242,8 +297,8 @@ def pieces(kernel: int, stride: int, dilate: int) -> list[tuple[int, int]]:
     return [(i, min(step, kernel - i)) for i in range(0, kernel, step)]
 
 
-def per_image(W: Any, geometry: Geometry, positions: int) -> int:
+def per_image(W: Any, geometry: Geometry, size: tuple[int, ...]) -> int:
     """Bytes of columns and products that an image with so many output positions takes."""
     kh, kw, c, o = W.shape
-    kept = kw * c + kh * o if kh > 1 and geometry.stride[0] == 1 else kh * kw * c
-    return positions * kept * W.dtype.itemsize
+    kept = kw * c + kh * o if geometry.stride[0] == 1 and splits(geometry, W, size[1]) else kh * kw * c
+    return size[0] * size[1] * kept * W.dtype.itemsize

@@ -73,24 +73,35 @@ def _convolved(x, W, b, geometry, size, relu):
         if relu:
             rectified(part, part)
 
-    in_parts(len(x), columns.per_image(V, wide, oh * out.shape[2]), some, W)
+    in_parts(len(x), columns.per_image(V, wide, (oh, out.shape[2])), some, W)
     return _first(y)
 
 
-def _backwards(W, gx, geometry, size):
-    """The function (g, i, j) that writes images i to j of gx (N, h, w, C) from g (j - i, oh, ow, O)."""
-    if geometry.stride == (1, 1) and gx.shape[1] * gx.shape[2] <= MORE * size[0] * size[1]:
-        V, out, back = columns.widened(columns.turned(W, geometry.groups), gx, geometry.flipped())
-        return lambda g, i, j: columns.correlate(g, V, out[i:j], back)
-    V = columns.facing(W, geometry)
-    return lambda g, i, j: columns.spread(g, V, gx[i:j], geometry)
+class _Backwards:
+    """Writes images of gx (N, h, w, C) from output gradients, by a second convolution or by spreading products."""
+
+    def __init__(self, W: Any, gx: Any, geometry: Geometry, size: tuple[int, ...]):
+        self.turned = geometry.stride == (1, 1) and gx.shape[1] * gx.shape[2] <= MORE * size[0] * size[1]
+        if self.turned:
+            W = columns.turned(W, geometry.groups)
+            self.W, self.gx, self.geometry = columns.widened(W, gx, geometry.flipped())
+        else:
+            self.W, self.gx, self.geometry = columns.facing(W, geometry), gx, geometry
+
+    def __call__(self, g: Any, i: int, j: int, x: Any = None, total: Any = None) -> None:
+        """Images i to j; in a second convolution `total` collects the weight gradient that x and the columns give."""
+        gx = self.gx[i:j]
+        if self.turned:
+            columns.correlate(g, self.W, gx, self.geometry, None if x is None else x.reshape(gx.shape), total)
+        else:
+            columns.spread(g, self.W, gx, self.geometry)
 
 
 def _deconvolved(x, W, b, geometry, size):
     """The input gradient, of images of this size, of a convolution with W (C, out / groups, kh, kw), plus b."""
     M, images = _memory(W), _last(x)
     y = xp_of(W).empty((len(x), *size, W.shape[1] * geometry.groups), W.dtype)
-    write = _backwards(M, y, geometry, x.shape[2:])
+    write = _Backwards(M, y, geometry, x.shape[2:])
 
     def some(i, j, totals):
         write(images[i:j], i, j)
@@ -98,7 +109,7 @@ def _deconvolved(x, W, b, geometry, size):
             part = y[i:j]
             part += b
 
-    in_parts(len(x), columns.per_image(M, geometry, max(x.shape[2] * x.shape[3], size[0] * size[1])), some, W)
+    in_parts(len(x), max(columns.per_image(M, geometry, s) for s in (x.shape[2:], size)), some, W)
     return _first(y)
 
 
@@ -110,7 +121,7 @@ def _weight_gradient(x, g, geometry):
     def some(i, j, totals):
         columns.weight_gradient(images[i:j], gs[i:j], totals[0], geometry)
 
-    in_parts(len(x), columns.per_image(gW, geometry, g.shape[2] * g.shape[3]), some, g, gW)
+    in_parts(len(x), columns.per_image(gW, geometry, g.shape[2:]), some, g, gW)
     return gW.transpose(3, 2, 0, 1)
 
 
@@ -128,10 +139,13 @@ def _gradients(gy, x, W, y, geometry, edges):
     """Gradients of x, W and b where there are edges; y: the output of the ReLU that gy comes through, or None."""
     ex, eW, eb = edges
     M, (_, o, oh, ow) = _memory(W), gy.shape
+    kh, kw, c, _ = M.shape
     images, gs, ys = _last(x), _last(gy), None if y is None else _last(y)
     gx = ex and xp_of(W).empty(images.shape, W.dtype)
     gW, gb = eW and _room(eW, W.shape, W), eb and _room(eb, (o,), W)
-    write = ex and _backwards(M, gx, geometry, (oh, ow))
+    write = ex and _Backwards(M, gx, geometry, (oh, ow))
+    shared = ex and eW and write.turned and geometry.groups == 1 and images.flags.c_contiguous
+    total = eW and (xp_of(W).zeros((kh, c, kw * o), W.dtype) if shared else gW.transpose(2, 3, 1, 0))
 
     def some(i, j, totals):
         g = gs[i:j]
@@ -143,16 +157,30 @@ def _gradients(gy, x, W, y, geometry, edges):
                 g[...] = ys[i:j] > 0  # as floats: a product with bool takes longer
                 g *= gs[i:j]
         if eb:
-            rows, total = g.reshape(-1, o), totals[-1]
-            total += ones_for(rows).dot(rows)
+            rows, into = g.reshape(-1, o), totals[-1]
+            into += ones_for(rows).dot(rows)
+        if shared:
+            write(g, i, j, images[i:j], totals[0])
+            return
         if eW:
             columns.weight_gradient(images[i:j], g, totals[0], geometry)
-        if write:
+        if ex:
             write(g, i, j)
 
-    totals = [t for t in (eW and gW.transpose(2, 3, 1, 0), gb) if t is not None]
-    in_parts(len(x), columns.per_image(M, geometry, oh * ow), some, W, *totals)
+    nbytes = columns.per_image(write.W, write.geometry, gx.shape[1:3]) if shared else 0
+    nbytes = max(nbytes, columns.per_image(M, geometry, (oh, ow)))
+    in_parts(len(x), nbytes, some, W, *[t for t in (total, gb) if t is not None])
+    if shared:
+        into = gW.transpose(2, 3, 1, 0)
+        into += total.reshape(kh, c, kw, o)[::-1].transpose(0, 2, 1, 3)[:, ::-1]
     return ex and _first(gx), gW, gb
+
+
+def _bias_gradient(gy):
+    """gy summed over all but its channels; float16 in float32, which can count beyond 2048."""
+    if traced(gy) or gy.dtype != np.float16:
+        return gy.sum(axis=(0, 2, 3))
+    return gy.astype(np.float32).sum(axis=(0, 2, 3)).astype(np.float16)
 
 
 class _Form(Function):
@@ -184,7 +212,7 @@ class Convolution_2d(_Form):
         return (
             ex and Deconvolution_2d(self.geometry, x.shape[2:]).on(gy, W),
             eW and WeightGradient(self.geometry).on(x, gy),
-            eb and gy.sum(axis=(0, 2, 3)),
+            eb and _bias_gradient(gy),
         )
 
 
@@ -210,7 +238,7 @@ class Deconvolution_2d(_Form):
         return (
             ex and Convolution_2d(self.geometry, x.shape[2:]).on(gy, W),
             eW and WeightGradient(self.geometry).on(gy, x),
-            eb and gy.sum(axis=(0, 2, 3)),
+            eb and _bias_gradient(gy),
         )
 
 
