@@ -12,6 +12,7 @@ from pathlib import Path
 import autograd
 import imports
 import optimizers
+import recurrent
 import training
 import updates
 
@@ -35,7 +36,7 @@ def main() -> None:
     write = parser.parse_args().write
     rulers = [timing.ruler()]
     rows = []
-    for subject in (autograd, updates, optimizers, training, imports):
+    for subject in (autograd, updates, optimizers, recurrent, training, imports):
         rows += subject.rows()
         rulers.append(timing.ruler())
     threads = "one thread" if timing.COUNT == "1" else f"{timing.COUNT} threads"

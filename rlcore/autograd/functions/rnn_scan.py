@@ -25,6 +25,7 @@ __all__ = ["gru_scan", "lstm_scan"]
 class _Scan(Function):
     many = True
     keep: Any
+    resets: Any
 
     def __init__(self, reset: Any, *inputs: Any):
         """keep: what the state is multiplied with before each step; resets: whether a step needs that."""
@@ -35,6 +36,10 @@ class _Scan(Function):
             self.resets = [False] * T
         else:  # on a device nobody looks
             self.resets = reset.any(axis=1).tolist() if isinstance(reset, np.ndarray) else [True] * T
+
+    def _started(self, *states: Any) -> Any:
+        """The states (H, N) before the first step."""
+        return [h * self.keep[0] for h in states] if self.resets[0] else states
 
     def _before(self, h: Any, hs: Any) -> Any:
         """The hidden state before each step, (T * N, H), from the first one and those after the steps, (T, H, N)."""
@@ -57,7 +62,8 @@ class LstmScan(_Scan):
         xp, (T, N, _), H, half = xp_of(x), x.shape, W_h.shape[1], xp_of(x).asarray(0.5, dtype=x.dtype)
         keep, resets = self.keep, self.resets
         if T == 1 and not self.record:
-            return _lstm_step(x[0].T, *_started(self, h.T, c.T), W_x, W_h, b, half)
+            h, c = self._started(h.T, c.T)
+            return _lstm_step(x[0].T, h, c, W_x, W_h, b, half)
         U, (W, columns) = _rolled("scan U", W_h, H), _augmented(x, W_x, b, H)
         for part in (U, W):  # sigmoid(x) = tanh(x / 2) / 2 + 1 / 2
             part[: 3 * H] *= half
@@ -160,7 +166,8 @@ class GruScan(_Scan):
         half, one = xp.asarray(0.5, dtype=x.dtype), xp.asarray(1, dtype=x.dtype)
         keep, resets = self.keep, self.resets
         if T == 1 and not self.record:
-            return _gru_step(x[0].T, *_started(self, h.T), W_x, W_h, b_x, b_h, half)
+            (h,) = self._started(h.T)
+            return _gru_step(x[0].T, h, W_x, W_h, b_x, b_h, half)
         U, (W, columns) = _rolled("scan U", W_h, 0), _augmented(x, W_x, b_x, H)
         work = scratch.take("scan step", (7, H, N), x)
         product, difference, masked, shift, *_ = work
@@ -289,10 +296,6 @@ def _checked(
 
 
 # One step without a graph, as in acting: no copies of the weights, a third of the time for one row.
-
-
-def _started(op: _Scan, *states: Any) -> Any:
-    return [h * op.keep[0] for h in states] if op.resets[0] else states
 
 
 def _product(W: Any, x: Any, b: Any) -> Any:
