@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from rlcore.autograd.dual import summed, traced
 from rlcore.autograd.function import Function
 from rlcore.autograd.functions.array import expand_dims, reshape, squeeze, transpose
 from rlcore.autograd.functions.columns import Geometry
 from rlcore.autograd.functions.convolution import Convolution_2d, Deconvolution_2d
 from rlcore.autograd.functions.linalg import matmul
-from rlcore.autograd.functions.parts import in_parts
+from rlcore.autograd.functions.parts import in_parts, scratch
 from rlcore.autograd.functions.windows import (
     Windows,
     channels_first,
@@ -66,8 +68,9 @@ class Trilinear(Function):
 
     def rows_of(self, x):
         """The windows of x (N, C, *ins) as (groups, N * outs, ksize * C / groups)."""
-        rows = len(x) * math.prod(self.w.outs)
-        cols = columns(channels_last(x), self.w).reshape(rows, math.prod(self.w.ksize), x.shape[1])
+        w, C = self.w, x.shape[1]
+        cols = scratch.take("windows", (len(x), *w.outs, *w.ksize, C), x)
+        cols = columns(channels_last(x), w, cols).reshape(len(x) * math.prod(w.outs), math.prod(w.ksize), C)
         return _in_groups(cols, self.groups)
 
     def rows_of_output(self, g):
@@ -117,7 +120,9 @@ class InputGradientND(Trilinear):
         M = self.matrix_of(W).transpose(0, 2, 1)
 
         def some(i, j, totals):
-            cols = self.rows_of_output(g[i:j]) @ M
+            rows = self.rows_of_output(g[i:j])
+            cols = scratch.take("windows", (G, rows.shape[1], K * C), g)
+            np.matmul(rows, M, out=cols)
             cols = cols.reshape(G, cols.shape[1], K, C).transpose(1, 2, 0, 3)
             part = x[i:j]
             part[...] = overlap(cols.reshape(j - i, *w.outs, *w.ksize, G * C), w)

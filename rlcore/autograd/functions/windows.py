@@ -85,7 +85,7 @@ def channels_first(x: Any) -> Any:
     return x.transpose((0, x.ndim - 1, *range(1, x.ndim - 1)))
 
 
-def columns(x: Any, w: Windows) -> Any:
+def columns(x: Any, w: Windows, out: Any = None) -> Any:
     """The windows of x (N, *ins, C) as an array (N, *outs, *ksize, C), zero where they lie on padding."""
     N, C = len(x), x.shape[-1]
     sizes = w.reach if w.padded else w.ins
@@ -96,7 +96,11 @@ def columns(x: Any, w: Windows) -> Any:
     step = [C * x.dtype.itemsize * math.prod(sizes[axis + 1 :]) for axis in range(-1, w.ndim)]
     outs, ksize = ([n * s for n, s in zip(step[1:], t)] for t in (w.stride, w.dilate))
     shape = (N, *w.outs, *w.ksize, C)
-    return strided(wide, shape, (step[0], *outs, *ksize, x.dtype.itemsize)).copy()
+    view = strided(wide, shape, (step[0], *outs, *ksize, x.dtype.itemsize))
+    if out is None:
+        return view.copy()
+    out[...] = view
+    return out
 
 
 def overlap(cols: Any, w: Windows) -> Any:
