@@ -467,7 +467,7 @@ def test_odd_indices_are_refused(indices):
         lambda x, c: c**x,
         lambda x, c: np.maximum(c, x), lambda x, c: F.maximum(x, c), lambda x, c: F.minimum(c, x),
         lambda x, c: F.clip(x, -c, c), lambda x, c: F.huber_loss(x, x * 0, c),
-        lambda x, c: F.add(c, x), lambda x, c: F.maximum(c, x), lambda x, c: F.minimum(x, c),
+        lambda x, c: F.huber_loss(x, x * 0, c, "mean"), lambda x, c: F.add(c, x), lambda x, c: F.maximum(c, x), lambda x, c: F.minimum(x, c),
         lambda x, c: F.arctan2(c, x), lambda x, c: F.arctan2(x, c), lambda x, c: F.fmod(c, x),
         lambda x, c: F.fmod(x, c), lambda x, c: c // x, lambda x, c: x // c,
         lambda x, c: F.linear_interpolate(c, x, x), lambda x, c: F.linear_interpolate(x, c, x),

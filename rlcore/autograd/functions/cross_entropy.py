@@ -56,8 +56,6 @@ class SoftmaxCrossEntropy(Function):
             raise IndexError(f"label {t.min()} is negative, and not ignore_label {self.ignore_label}")
         if self.class_weight is not None:
             factor = self.class_weight[t] * factor
-        if dropped is not None:
-            factor = (~dropped).astype(x.dtype) * factor
         if t.ndim == 1:
             return (arange_beside(t, len(t)), t), dropped, factor
         first, *rest = [arange_beside(t, n).reshape(n, *[1] * (t.ndim - a - 1)) for a, n in enumerate(t.shape)]

@@ -304,10 +304,10 @@ class Centred(Function):
     """x less its mean over the first axis: a projection, its own transpose."""
 
     def forward(self, x):
-        return x - x.mean(axis=0)
+        return x - x.mean(axis=0) if len(x) else x
 
     def backward(self, gy):
-        return gy - gy.mean(axis=0)
+        return gy - gy.mean(axis=0) if len(gy) else gy
 
 
 def cross_covariance(y, z, reduce="half_squared_sum"):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
 from rlcore.autograd import Variable, grad
 from rlcore.autograd import functions as F
 from rlcore.rng import generator
+from tests.autograd import device
 
 X = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
 X4, T4 = np.linspace(-1, 1, 12, dtype=np.float32).reshape(2, 3, 2), np.array([[0, 1], [-1, 2]])
@@ -92,9 +95,10 @@ def test_the_mean_of_no_label_is_zero(normalize, rows):
         assert not grad(grad(loss, x, enable_double_backprop=True)[0], x, x.array)[0].array.any()
 
 
-def test_large_logits_stay_finite_and_exact():
+@pytest.mark.parametrize("cache_score", [True, False])
+def test_large_logits_stay_finite_and_exact(cache_score):
     x = Variable(np.array([[1e4, -1e4, 0], [30, 0, -30]]))
-    y = F.softmax_cross_entropy(x, np.array([1, 0]), reduce="no")
+    y = F.softmax_cross_entropy(x, np.array([1, 0]), cache_score=cache_score, reduce="no")
     rest = np.exp(-30) + np.exp(-60)
     np.testing.assert_allclose(y.array, [2e4, rest], rtol=1e-2)
     F.sum(y).backward()
@@ -115,6 +119,48 @@ def test_halves_do_not_overflow():
 
     y = F.sigmoid_cross_entropy(x, np.zeros((70_000, 2), int))
     assert y.item() == pytest.approx(np.log(2), rel=2e-2)
+
+
+@pytest.mark.parametrize("cache_score", [True, False])
+def test_what_is_kept_for_backward(cache_score):
+    """The softmax, or logits alone."""
+    x = np.zeros((50, 4))
+    saved = F.softmax_cross_entropy(Variable(x), np.zeros(50, int), cache_score=cache_score).node.saved
+    large = [a for a in saved if isinstance(a, np.ndarray) and a.size == x.size]
+    assert len(large) == 1 + cache_score
+    assert any(a is x for a in large)
+
+
+def test_labels_and_weights_may_be_variables():
+    t, weight, bits = Variable(T), Variable(WEIGHT), Variable(BITS)
+    assert F.softmax_cross_entropy(X, t, class_weight=weight).item() == pytest.approx(0.7756252288818359)
+    assert F.sigmoid_cross_entropy(X, bits).item() == pytest.approx(0.7399275898933411)
+
+
+def test_weights_of_classes_of_pixels():
+    y = F.softmax_cross_entropy(X4, T4, class_weight=WEIGHT)
+    np.testing.assert_allclose(y.array, 1.1507633924484253, rtol=2e-6)  # Chainer 7.8.1
+
+
+def test_the_second_derivative_of_ignored_labels_is_zero():
+    x = Variable(X.astype("d"))
+    first = grad(F.softmax_cross_entropy(x, T, reduce="no"), x, np.ones(2), enable_double_backprop=True)[0]
+    assert not first.array[1].any()
+    assert not grad(F.sum(first * first), x)[0].array[1].any()
+
+
+@pytest.mark.parametrize("t", [[-1, -1], [-1, 1], [0, 2]])
+def test_on_a_device_the_number_of_labels_stays_there(t, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", device.module())
+    t = np.array(t)
+    for f, labels in ((F.softmax_cross_entropy, t), (F.sigmoid_cross_entropy, np.stack([t.clip(-1, 1)] * 3, 1))):
+        host, there = Variable(X), Variable(device.Array(X))
+        one, two = f(host, labels), f(there, device.Array(labels))
+        one.backward()
+        two.backward()
+        assert two.dtype == np.float32
+        np.testing.assert_allclose(two.array.get(), one.array, rtol=1e-6)
+        np.testing.assert_allclose(there.grad.get(), host.grad, rtol=1e-6)
 
 
 def test_one_label_of_no_axis():
@@ -150,8 +196,10 @@ def test_as_log_softmax_and_select_item():
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
-        (lambda: F.softmax_cross_entropy(X, T[:1]), ValueError, r"softmax_cross_entropy: .*x \(2, 3\) .*t \(1,\)"),
+        (lambda: F.softmax_cross_entropy(X, T[:1]), ValueError, r"_entropy: expected x \(N, C.*x \(2, 3\) .*t \(1,\)"),
+        (lambda: F.softmax_cross_entropy(X4, T), ValueError, r"_entropy: expected x \(N, C.*x \(2, 3, 2\) .*t \(2,\)"),
         (lambda: F.softmax_cross_entropy(X[0], T[0]), ValueError, "softmax_cross_entropy: expected x"),
+        (lambda: F.softmax_cross_entropy(X[:, 0], T), ValueError, "softmax_cross_entropy: expected x"),
         (lambda: F.softmax_cross_entropy(X, T > 0), TypeError, "softmax_cross_entropy: t must hold integers, .*bool"),
         (lambda: F.softmax_cross_entropy(X, X[:1]), ValueError, r"softmax_cross_entropy: .*t \(1, 3\) float32"),
         (lambda: F.softmax_cross_entropy(X, X.astype("d")), TypeError, "softmax_cross_entropy: .*t .*float64"),

@@ -47,14 +47,27 @@ def test_values(score, expected):
     np.testing.assert_allclose(y.array, expected, rtol=1e-5)
 
 
+def test_an_ignored_label_that_is_predicted_does_not_count():
+    assert F.accuracy(X, np.array([2, 0]), ignore_label=2).item() == 0  # 2 is largest in both rows
+
+
+def test_everything_may_be_a_variable():
+    x, true, weight = Variable(X), Variable(X * X), Variable(np.ones(2, np.float32))
+    assert F.accuracy(x, Variable(np.array([2, 0]))).item() == 0.5
+    assert F.binary_accuracy(x, Variable(BITS)).item() == 1
+    for score in (F.r2_score, F.explained_variance):
+        assert score(x, true, weight).item() == pytest.approx(score(X, X * X).item(), rel=1e-6)
+
+
 def test_halves_stay_halves():
     assert F.accuracy(X.astype("e"), np.array([2, 0])).dtype == np.float16
 
 
 @pytest.mark.parametrize("score", [F.r2_score, F.explained_variance])
-def test_a_weight_of_two_is_a_row_twice(score):
+@pytest.mark.parametrize("columns", [(), (3,), (3, 2)])
+def test_a_weight_of_two_is_a_row_twice(score, columns):
     rng = generator(0)
-    pred, true = rng.standard_normal((2, 5, 3))
+    pred, true = rng.standard_normal((2, 5, *columns))
     counts = np.array([1, 2, 0, 3, 1])
     twice = [np.repeat(a, counts, axis=0) for a in (pred, true)]
     for multioutput in ("uniform_average", "raw_values"):
@@ -94,11 +107,17 @@ def test_on_a_device(monkeypatch):
     [
         (lambda: F.accuracy(X, X[:, 0]), TypeError, "accuracy: t must hold integers, got float32"),
         (lambda: F.accuracy(X, np.array([0, 1, 2])), ValueError, r"accuracy: .*\(2, 3\) and \(3,\)"),
+        (lambda: F.accuracy(X[0], np.array([0, 1, 2])), ValueError, r"accuracy: .*\(3,\) and \(3,\)"),
+        (lambda: F.accuracy(X4, BITS), ValueError, r"accuracy: .*\(2, 3, 2\) and \(2, 3\)"),
+        (lambda: F.accuracy(np.ones((4, 3)), np.ones((2, 2), int)), ValueError, r"accuracy: .*\(4, 3\) and \(2, 2\)"),
         (lambda: F.binary_accuracy(X, X), TypeError, "binary_accuracy: t must hold integers"),
         (lambda: F.binary_accuracy(X, BITS[:1]), ValueError, r"binary_accuracy: .*\(2, 3\) and \(1, 3\)"),
         (lambda: F.r2_score(X, X[:1]), ValueError, r"r2_score: .*pred \(2, 3\) float32, true \(1, 3\)"),
         (lambda: F.r2_score(X, X, multioutput="variance_weighted"), ValueError, "r2_score: multioutput"),
         (lambda: F.r2_score(X, X, sample_weight=np.ones(3)), ValueError, r"r2_score: sample_weight must be \(2,\)"),
+        (lambda: F.r2_score(X, X.astype("d")), TypeError, "r2_score: .*one dtype"),
+        (lambda: F.explained_variance(X, X[:1]), ValueError, r"explained_variance: .*one shape, .*true \(1, 3\)"),
+        (lambda: F.explained_variance(X, X.astype("d")), TypeError, "explained_variance: .*one dtype"),
         (lambda: F.explained_variance(X, X, multioutput="all"), ValueError, "explained_variance: multioutput"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,42 @@ def test_values(loss, expected):
     np.testing.assert_allclose(y.array, expected, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x: F.triplet(x, x, x),
+        lambda x: F.hinge(x, np.zeros(0, int)),
+        lambda x: F.cross_covariance(x, x),
+    ],
+)
+def test_the_loss_of_no_rows_is_zero(loss):
+    x = Variable(np.zeros((0, 2)))
+    y = loss(x)
+    assert y.item() == 0
+    y.backward()
+    assert x.grad.shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "loss", [F.mean_absolute_error, F.mean_squared_error, lambda x, t: F.huber_loss(x, t, 1, "mean")]
+)
+def test_the_mean_over_nothing_is_nan(loss):
+    x = Variable(np.zeros((0, 2)))
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        y = loss(x, x.array)
+    assert np.isnan(y.array)
+    y.backward()
+    assert x.grad.shape == (0, 2)
+
+
+def test_contrastive_labels_may_be_a_variable_and_points_the_same():
+    same = np.ones((2, 2))
+    y = F.contrastive(same, same, Variable(np.array([0, 1])), margin=2, reduce="no")
+    assert y.array.tolist() == [2, 0]
+    assert F.hinge(X, Variable(np.array([1, 1]))).item() == pytest.approx(3)
+
+
 def test_slopes_at_the_kinks():
     assert gradient(lambda x: F.absolute_error(x, np.zeros(3)), [-2, 0, 2]) == [-1, 0, 1]
     assert gradient(lambda x: F.mean_absolute_error(x, np.zeros(2)), [0, 2]) == [0, 0.5]
@@ -91,6 +129,20 @@ def test_the_mean_of_halves_does_not_overflow():
             ValueError,
             "bernoulli_nll: reduce must be 'sum' or 'mean' or 'no', .*'all'",
         ),
+        (lambda: F.gaussian_nll(A.astype("f"), A, A), TypeError, "gaussian_nll: .*x .*float32"),
+        (lambda: F.gaussian_nll(A, A.astype("f"), A), TypeError, "gaussian_nll: .*mean .*float32"),
+        (lambda: F.huber_loss(A, B, 1, "mean"), ValueError, "huber_loss: the two arguments must have one shape"),
+        (lambda: F.huber_loss(A, A.astype("f"), 1, "mean"), TypeError, "huber_loss: the two arguments .* one dtype"),
+        (lambda: F.contrastive(A, A.astype("f"), np.ones(2, int)), TypeError, "contrastive: .*one dtype"),
+        (lambda: F.contrastive(A[None], A[None], np.ones(1, int)), ValueError, r"contrastive: .*x0 \(1, 2, 3\)"),
+        (lambda: F.triplet(B, A, A), ValueError, r"triplet: .*one shape, .*anchor \(2, 4\)"),
+        (lambda: F.triplet(A, B, A), ValueError, r"triplet: .*one shape, .*positive \(2, 4\)"),
+        (lambda: F.triplet(A, A, A, 0), ValueError, "triplet: margin must be > 0"),
+        (lambda: F.hinge(A[None], np.ones(1, int)), ValueError, r"hinge: .*x \(1, 2, 3\)"),
+        (lambda: F.cross_covariance(A[0], A[0]), ValueError, r"cross_covariance: expected .*y \(3,\)"),
+        (lambda: F.cross_covariance(A[None], A[:1]), ValueError, r"cross_covariance: expected .*y \(1, 2, 3\)"),
+        (lambda: F.cross_covariance(A, A[..., None]), ValueError, r"cross_covariance: expected .*z \(2, 3, 1\)"),
+        (lambda: F.cross_covariance(A, A.astype("f")), ValueError, "cross_covariance: expected .*z .*float32"),
         (lambda: F.gaussian_nll(A, A, A.astype("f")), TypeError, "gaussian_nll: .*ln_var .*float32"),
         (lambda: F.gaussian_kl_divergence(A, A.astype("f")), TypeError, "gaussian_kl_divergence: .*one dtype"),
         (lambda: F.contrastive(A, B, np.ones(2, int)), ValueError, r"contrastive: .*one shape, .*x1 \(2, 4\)"),

@@ -56,8 +56,37 @@ def test_how_much_is_dropped(ratio):
     np.testing.assert_array_equal(kept == 1, y == 0)
 
 
-def test_all_of_the_old_state():
-    assert (F.zoneout(ONES, 2 * ONES, 1.0, rng=generator(1)).array == 1).all()
+def test_none_and_all_of_a_million():
+    many = np.ones(1_000_000, np.float32)
+    assert (F.dropout(many, 0.0, rng=generator(1)).array == 1).all()
+    assert (F.zoneout(many, 2 * many, 1.0, rng=generator(1)).array == 1).all()
+
+
+def test_ratios_and_the_temperature_that_are_not_given():
+    """Chainer's."""
+    for f, given in (
+        (F.dropout, {"ratio": 0.5}),
+        (F.gumbel_softmax, {"tau": 0.1, "axis": 1}),
+        (lambda x, **named: F.zoneout(x, 2 * x, **named), {"ratio": 0.5}),
+        (
+            lambda x, **named: F.simplified_dropconnect(x[:3], x, **named),
+            {"ratio": 0.5, "train": True, "use_batchwise_mask": True},
+        ),
+    ):
+        np.testing.assert_array_equal(f(ONES, rng=generator(8)).array, f(ONES, rng=generator(8), **given).array)
+
+
+def test_noise_is_drawn_in_the_precision_of_its_array():
+    for dtype in "efd":
+        eps = F.gaussian(np.zeros(100, dtype), np.zeros(100, dtype), return_eps=True, rng=generator(9))[1]
+        assert eps.dtype == dtype
+        assert (eps == eps.astype("f")).all() == (dtype != "d")
+
+
+def test_dropconnect_outside_training_is_linear():
+    x, W, b = np.ones((2, 3)), np.arange(12.0).reshape(4, 3), np.array([1.0, 2, 3, 4])
+    y = F.simplified_dropconnect(x, W, b, train=False)
+    assert y.array.tolist() == (x @ W.T + b).tolist()
 
 
 def test_masks_come_back_and_are_taken_again():
@@ -129,6 +158,9 @@ def test_dropconnect_takes_a_mask_of_floats():
         (lambda: F.gaussian(ONES[0], ONES[0], eps=ONES), ValueError, r"gaussian: eps of shape \(200, 200\)"),
         (lambda: F.zoneout(ONES, ONES, 1.1), ValueError, r"zoneout: ratio must lie in \[0, 1\]"),
         (lambda: F.zoneout(ONES, ONES[:1]), ValueError, r"zoneout: .*h \(200, 200\) float32, x \(1, 200\)"),
+        (lambda: F.zoneout(ONES, ONES.astype("d")), ValueError, "zoneout: .*one dtype, .*h .*float32, x .*float64"),
+        (lambda: F.simplified_dropconnect(ONES, ONES[None]), ValueError, r"W \(out, in\) .*W \(1, 200, 200\)"),
+        (lambda: F.simplified_dropconnect(ONES, ONES.astype("d")), ValueError, "of W's dtype, .*W .*float64"),
         (lambda: F.simplified_dropconnect(ONES, ONES, ratio=1), ValueError, "simplified_dropconnect: ratio"),
         (
             lambda: F.simplified_dropconnect(ONES, ONES, mask=ONES),

@@ -93,6 +93,30 @@ def test_local_response_normalization_by_chainer():
     np.testing.assert_allclose(gx[0, 2], [0.39728006, 0.06409034, 0.5193089], rtol=1e-7)
 
 
+def test_local_response_normalization_by_default():
+    x = np.arange(24.0).reshape(1, 6, 2, 2) * 7 - 80
+    expected = [-35.378715798771935, -22.9868720117709, -10.342971623896478, 1.8519251551933282, 15.99163362892502]
+    np.testing.assert_allclose(
+        F.local_response_normalization(x).array[0, :, 0, 0], [*expected, 30.508490684448258], rtol=1e-12
+    )  # Chainer 7.8.1
+
+
+def test_eps_by_default():
+    """Chainer's."""
+    x, mean, var = X * 1e-3, np.zeros(3), np.full(3, 1e-6)
+    moments = {"running_mean": mean, "running_var": var}
+    for f, eps in (
+        (lambda **named: F.batch_normalization(x, GAMMA, BETA, **named), 2e-5),
+        (lambda **named: F.fixed_batch_normalization(x, GAMMA, BETA, mean, var, **named), 2e-5),
+        (lambda **named: F.batch_renormalization(x, GAMMA, BETA, 2, 1, **moments, **named), 2e-5),
+        (lambda **named: F.fixed_batch_renormalization(x, GAMMA, BETA, mean, var, **named), 2e-5),
+        (lambda **named: F.group_normalization(x, 1, GAMMA, BETA, **named), 1e-5),
+        (lambda **named: F.layer_normalization(x, GAMMA, BETA, **named), 1e-5),
+        (lambda **named: F.normalize(x, **named), 1e-5),
+    ):
+        np.testing.assert_array_equal(f().array, f(eps=eps).array)
+
+
 def test_normalize_at_length_zero():
     x = Variable(np.array([[0.0, 0, 0], [3, 4, 0]]))
     y = F.normalize(x)
@@ -128,6 +152,21 @@ def test_a_batch_of_one_has_variance_zero():
     np.testing.assert_allclose(y.array, [BETA], rtol=1e-12)
     np.testing.assert_allclose(mean, 0.1 * X[0])
     np.testing.assert_allclose(var, [0.9] * 3)  # Chainer 7.8.1
+
+
+@pytest.mark.parametrize("moved", ["running_mean", "running_var"])
+def test_one_running_moment_alone(moved):
+    running = np.full(3, 2.0)
+    F.batch_normalization(X, GAMMA, BETA, decay=0.5, **{moved: running})
+    new = X.mean(0) if moved == "running_mean" else X.var(0, ddof=1)
+    np.testing.assert_allclose(running, 1 + new / 2, rtol=1e-12)
+
+
+def test_axes_counted_from_behind():
+    x = generator(8).standard_normal((4, 5, 3))
+    gamma, beta = GAMMA, BETA
+    y = F.batch_normalization(x, gamma, beta, axis=(-3, -2))
+    np.testing.assert_array_equal(y.array, F.batch_normalization(x, gamma, beta, axis=(0, 1)).array)
 
 
 def test_fixed_moments_as_variables_have_gradients():
@@ -216,6 +255,30 @@ def test_float16_takes_its_moments_in_float32(shape):
     np.testing.assert_allclose(y.array, normal(rows.astype(np.float64), 1, 1e-5), rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        F.batch_normalization,
+        F.layer_normalization,
+        lambda x, gamma, beta: F.group_normalization(x, 1, gamma, beta),
+        lambda x, gamma, beta: F.fixed_batch_normalization(x, gamma, beta, HALVES[0], HALVES[0] ** 2),
+    ],
+)
+def test_traced_gradients_of_large_halves_are_as_the_plain_ones(f):
+    """Their squares overflow float16."""
+    x = (generator(7).standard_normal((50, 4)) * 500).astype(np.float16)
+    variables = [Variable(a) for a in (x, *HALVES)]
+    y = f(*variables)
+    gy = generator(8).standard_normal(y.shape).astype(np.float16)
+    plain, traced = (grad(y, variables, gy, enable_double_backprop=double) for double in (False, True))
+    for a, b in zip(plain, traced):
+        assert b.dtype == np.float16
+        np.testing.assert_allclose(b.array, a.array, rtol=1e-2, atol=1e-2 * abs(a.array).max())
+
+
+HALVES = np.array([[150, -180, 120, 200], [1, 2, 3, 4]], np.float16)
+
+
 @pytest.mark.parametrize("shape", [(50000, 3), (200, 3, 16, 16)])
 def test_a_mean_far_from_zero_spoils_neither_variance_nor_gradient(shape):
     x = (generator(5).standard_normal(shape) + 1000).astype(np.float32)
@@ -245,10 +308,26 @@ F4, ONES = np.zeros((2, 4), np.float32), np.ones(4, np.float32)
         (lambda: F.batch_normalization(F4, ONES[:3], ONES), ValueError, r"batch_n.*: gamma .* got gamma \(3,\)"),
         (lambda: F.batch_normalization(F4, ONES, ONES[:3]), ValueError, r"got beta \(3,\) for x \(2, 4\)"),
         (lambda: F.batch_normalization(F4, ONES, ONES, axis=2), ValueError, r"axis 2 is out of range for x"),
+        (lambda: F.batch_normalization(F4, ONES, ONES, axis=(0, 2)), ValueError, r"axis \(0, 2\) is out of range"),
+        (lambda: F.batch_normalization(F4, ONES, ONES, axis=(0, 1)), ValueError, r"gamma must have the shape \(\)"),
+        (lambda: F.batch_normalization(F4, F4[None], F4[None]), ValueError, r"got gamma \(1, 2, 4\)"),
+        (lambda: F.batch_normalization(F4, ONES, ONES, running_mean=ONES[:3]), ValueError, r"got running_mean \(3,\)"),
+        (lambda: F.batch_normalization(F4.astype("e"), ONES.astype("d"), ONES), TypeError, "x is float16 and gamma"),
         (lambda: F.batch_normalization(F4, ONES.astype("d"), ONES), TypeError, "x is float32 and gamma is float64"),
         (lambda: F.batch_normalization(F4.astype("i"), ONES, ONES), TypeError, "x is int32 and gamma is float32"),
         (lambda: F.fixed_batch_normalization(F4, ONES, ONES, ONES[:2], ONES), ValueError, r"fixed_.*: mean must"),
+        (lambda: F.fixed_batch_normalization(F4, ONES, ONES[:2], ONES, ONES), ValueError, r"fixed_.*: beta must"),
+        (lambda: F.fixed_batch_normalization(F4, ONES, ONES, ONES, ONES[:2]), ValueError, r"fixed_.*: var must"),
         (lambda: F.batch_renormalization(F4, ONES, ONES, 2, 1), TypeError, "running_mean and running_var are required"),
+        (lambda: F.batch_renormalization(F4, ONES, ONES, 2, 1, running_mean=ONES), TypeError, "are required"),
+        (lambda: F.batch_renormalization(F4, ONES, ONES, 2, 1, running_var=ONES), TypeError, "are required"),
+        (lambda: F.batch_renormalization(F4, ONES, ONES[:2], 2, 1, 0, ONES, ONES), ValueError, "batch_re.*: beta must"),
+        (lambda: F.batch_renormalization(F4, ONES, ONES, 2, 1, 0, ONES[:2], ONES), ValueError, "running_mean must"),
+        (lambda: F.batch_renormalization(F4, ONES, ONES, 2, 1, 0, ONES, ONES[:2]), ValueError, "running_var must"),
+        (lambda: F.group_normalization(F4, 0, ONES, ONES), ValueError, "axis 1 .* does not divide into 0 groups"),
+        (lambda: F.group_normalization(F4, -2, ONES, ONES), ValueError, "axis 1 .* does not divide into -2 groups"),
+        (lambda: F.group_normalization(F4[0], 2, ONES, ONES), ValueError, r"axis 1 of x \(4,\) does not divide"),
+        (lambda: F.group_normalization(F4, 2, ONES, ONES[:2]), ValueError, r"group_n.*: beta .* got beta \(2,\)"),
         (lambda: F.group_normalization(F4, 3, ONES, ONES), ValueError, r"axis 1 of x \(2, 4\) does not divide into 3"),
         (lambda: F.group_normalization(F4, 2, ONES[:2], ONES), ValueError, r"group_n.*: gamma .* got gamma \(2,\)"),
         (lambda: F.layer_normalization(F4, ONES[:2], ONES), ValueError, r"layer_n.*: gamma .* got gamma \(2,\)"),

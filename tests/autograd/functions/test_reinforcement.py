@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rlcore.autograd import Variable
+from rlcore.autograd import Variable, grad
 from rlcore.autograd import functions as F
 from rlcore.autograd.functions import reinforcement
 from rlcore.rng import generator
@@ -112,9 +112,34 @@ def test_the_gradient_at_zero_is_zero():
         assert q.grad.tolist() == [[0, 0]]
 
 
+def test_what_has_no_gradient_may_be_a_variable():
+    p = Variable(np.array([[0.2, 0.8]]))
+    y = F.categorical_projection(p, *map(Variable, (np.array([0.5]), np.array([0.0]), np.array([-1.0, 1]))))
+    np.testing.assert_allclose(y.array, [[0.25, 0.75]], rtol=1e-15)
+    q, t, taus = np.zeros((1, 2)), np.ones((1, 1)), np.array([0.25, 0.75])
+    assert F.quantile_huber_loss(q, t, Variable(taus)).item() == F.quantile_huber_loss(q, t, taus).item() == 0.5
+
+
+@pytest.mark.parametrize(("n", "m"), [(3, 0), (0, 3)])
+def test_no_quantiles_and_no_targets(n, m):
+    q, t = Variable(np.ones((2, n))), Variable(np.ones((2, m)))
+    y = F.quantile_huber_loss(q, t)
+    assert y.item() == 0
+    for double in (False, True):
+        gq, gt = grad(y, [q, t], enable_double_backprop=double)
+        assert (gq.shape, gt.shape) == ((2, n), (2, m))
+        assert not gq.array.any()
+        assert not gt.array.any()
+
+
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
+        (
+            lambda: F.quantile_huber_loss(np.ones(2), np.ones((2, 3))),
+            ValueError,
+            r"quantile_huber_loss: .*got \(2,\) and",
+        ),
         (
             lambda: F.categorical_projection(np.ones((2, 3)), np.ones((2, 1)), 1.0, Z),
             ValueError,
