@@ -44,11 +44,11 @@ def planes(x: Any, last: bool) -> Any:
     return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:], 1)
 
 
-def images(m: Any, C: int, last: bool) -> Any:
-    """The reverse of `planes`."""
+def images(m: Any, like: Any, last: bool) -> Any:
+    """The reverse of `planes`, for as many items and channels as `like` has."""
     if last:
         return m.transpose((0, m.ndim - 1, *range(1, m.ndim - 1)))
-    return m.reshape(len(m) // C if C else 0, C, *m.shape[1:-1])
+    return m.reshape(*like.shape[:2], *m.shape[1:-1])
 
 
 def some_at_a_time(work: Any, m: Any, sizes: Any) -> None:
@@ -161,7 +161,7 @@ class AtLargest(Function):
             y[part] = t.ravel()[index].reshape(y[part].shape)
 
         some_at_a_time(some, m, self.w.ins)
-        return images(y, x.shape[1], places.last)
+        return images(y, x, places.last)
 
     def backward(self, gy, arg):
         return put(gy, arg, self.w)
@@ -184,7 +184,7 @@ class Put(AtLargest):
                 gx[part] = t[places.inside]
 
         some_at_a_time(some, m, self.w.ins)
-        return images(gx, g.shape[1], places.last)
+        return images(gx, g, places.last)
 
     def backward(self, gx, arg):
         op = AtLargest(arg, self.w)
@@ -219,10 +219,10 @@ class MaxPoolingND(Function):
                 y[part], arg[part] = largest(m[part], w)
 
         some_at_a_time(some, m, w.ins)
-        self.arg = None if arg is None else images(arg, x.shape[1], last)
+        self.arg = None if arg is None else images(arg, x, last)
         if self.indices:
             self.found = self.arg
-        return images(y, x.shape[1], last)
+        return images(y, x, last)
 
     def backward(self, gy, arg):
         return put(gy, arg, self.w)
@@ -239,7 +239,7 @@ class SumPoolingND(Function):
         m = planes(x, last)
         y = xp_of(x).empty((len(m), *self.w.outs, m.shape[-1]), x.dtype)
         some_at_a_time(lambda part: reduced(np.add, m[part], self.w, 0, y[part]), m, self.w.ins)
-        pooled = images(y, x.shape[1], last)
+        pooled = images(y, x, last)
         pooled *= self.factor
         return pooled
 
@@ -260,7 +260,7 @@ class Unpooling(Function):
         m = planes(x, last)
         y = xp.zeros((len(m), *self.w.ins, m.shape[-1]), x.dtype)
         some_at_a_time(lambda part: self.spread(m[part], y[part]), m, self.w.ins)
-        return images(y, x.shape[1], last)
+        return images(y, x, last)
 
     def spread(self, m, y):
         w = self.w

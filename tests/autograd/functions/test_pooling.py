@@ -112,6 +112,12 @@ def test_a_window_in_the_padding_is_minus_infinity_and_has_no_gradient():
     assert v.grad.tolist() == [[[0, 1, 0, 2]]]
 
 
+def test_no_channels():
+    x = np.zeros((2, 0, 4, 4), np.float32)
+    for f in (F.max_pooling_2d, F.average_pooling_2d):
+        assert f(x, 2).shape == gradient_of(lambda v, f=f: f(v, 2), x)[:, :, :2, :2].shape == (2, 0, 2, 2)
+
+
 def test_nan_is_the_largest():
     x = np.float32([[[1, np.nan, 2, 3]]])
     np.testing.assert_array_equal(F.max_pooling_1d(x, 2).array, [[[np.nan, 3]]])
