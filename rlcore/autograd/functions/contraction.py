@@ -68,7 +68,7 @@ def _read(operands: tuple[Any, ...]) -> tuple[list[str], str | None, list[Any]]:
     for term in (*inputs.split(","), output):
         if not set(term.replace("...", "", 1)) <= set(string.ascii_letters):
             raise ValueError(f"einsum: {text!r} is not made of letters, at most one '...' a term, ',' and one '->'")
-    if not xs or inputs.count(",") + 1 != len(xs):
+    if inputs.count(",") + 1 != len(xs):
         raise ValueError(f"einsum: {text!r} names {inputs.count(',') + 1} operands, got {len(xs)}")
     return inputs.split(","), output if arrow else None, xs
 

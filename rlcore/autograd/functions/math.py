@@ -113,7 +113,7 @@ class Pow(Function):
 
 
 def _log(x: Any) -> Any:
-    return np.log(x) if isinstance(x, np.ndarray) or hasattr(x, "__array_ufunc__") else float(np.log(x))
+    return np.log(x) if hasattr(x, "__array_ufunc__") else float(np.log(x))
 
 
 class Neg(Function):
@@ -352,9 +352,9 @@ def _from_axis(name: str, x: Any, y: Any, axis: int) -> Any:
     """y with axes of length 1 behind it, so that its own begin at x's `axis`."""
     behind = x.ndim - axis - y.ndim
     fits = axis >= 0 and behind >= 0 and all(m in (1, n) for m, n in zip(y.shape, x.shape[axis:]))
-    if y.ndim and not fits:
+    if not fits:
         raise ValueError(f"{name}: y of shape {y.shape} does not fit x of shape {x.shape} from axis {axis} on")
-    return y.reshape(y.shape + (1,) * behind) if y.ndim and behind else y
+    return y.reshape(y.shape + (1,) * behind) if behind else y
 
 
 UFUNCS.update({

@@ -50,6 +50,22 @@ def test_lists_are_ordered_as_numpy_orders_them():
         )
 
 
+def test_lists_of_three_operands_and_of_ellipses():
+    C = np.arange(8.0).reshape(4, 2)
+    for operands in (
+        (A, [0, 1], B, [1, 2], C, [2, 0]),
+        (A, [0, 1], B, [1, 2], C, [2, 3], [3, 0]),
+        (A, [..., 0], B, [0, 1], [..., 1]),
+        (A, [0, ...], [..., 0]),
+    ):
+        np.testing.assert_allclose(F.einsum(*operands).array, np.einsum(*operands), rtol=1e-14)
+
+
+def test_an_axis_named_twice_is_refused():
+    with pytest.raises(ValueError, match=r"tensordot: axes .* do not match in a \(3, 3\) and b \(3, 4\)"):
+        F.tensordot(np.ones((3, 3)), B, ([0, 1], [0, -2]))
+
+
 @pytest.mark.parametrize(
     ("operands", "match"),
     [
@@ -68,6 +84,9 @@ def test_lists_are_ordered_as_numpy_orders_them():
         (("i......", A), "is not made of letters"),
         (("i->j->k", A), "is not made of letters"),
         (("i..", A), "is not made of letters"),
+        (("ij...k", A), r"'ij...k' does not fit an operand of shape \(2, 3\)"),
+        (("...j->...z", A), "'z' in the output '...z' is not an input's"),
+        (("...j->...jj", A), "'j' in the output '...jj' .* there twice"),
     ],
 )
 def test_subscripts_that_are_refused(operands, match):
@@ -76,7 +95,17 @@ def test_subscripts_that_are_refused(operands, match):
 
 
 @pytest.mark.parametrize(
-    ("axes", "b"), [(2, B), (3, B), ((0, 0), B), (([0, 1], [0]), B), (([1, 1], [0, 0]), B), ((5, 0), B), ((0, [5]), B)]
+    ("axes", "b"),
+    [
+        (2, B),
+        (3, B),
+        ((0, 0), B),
+        (([0, 1], [0]), B),
+        (([1, 1], [0, 0]), B),
+        (([1, -1], [0, 0]), B),
+        ((5, 0), B),
+        ((0, [5]), B),
+    ],
 )
 def test_axes_that_are_refused(axes, b):
     with pytest.raises(ValueError, match=r"tensordot: axes .* do not match in a \(2, 3\) and b \(3, 4\)"):

@@ -67,6 +67,13 @@ def test_products_of_every_length(f, n):
         )
 
 
+@pytest.mark.parametrize("f", [lambda x: F.prod(x, 1), lambda x: F.cumprod(x, 1), F.cumprod, F.cumsum])
+def test_second_derivatives_over_nothing(f):
+    x = Variable(np.zeros((2, 0)))
+    g = grad(F.sum(f(x)), x, enable_double_backprop=True)[0]
+    assert g.shape == (2, 0)
+
+
 def test_axes():
     x = np.array([[0.0, 2, 3], [1, 0, 0]])
     assert F.cumsum(x).array.tolist() == [0, 2, 5, 6, 6, 6]

@@ -128,6 +128,8 @@ def test_shapes_of_batched_products(a, b, trans, shape):
         (lambda: F.matmul(np.array(1.0), np.ones((2, 3))), r"matmul: .*a \(\) float64"),
         (lambda: F.batch_matmul(np.ones((5, 3)), np.ones((5, 3))), r"matmul: .*a \(5, 3, 1\)"),
         (lambda: F.batch_matmul(np.ones((5, 2, 2, 3)), np.ones((5, 3))), r"batch_matmul: .*\(5, 2, 2, 3\)"),
+        (lambda: F.batch_matmul(np.ones((5, 3)), np.ones((5, 1, 3, 1))), r"batch_matmul: .*\(5, 1, 3, 1\)"),
+        (lambda: F.batch_matmul(np.ones((5, 3)), np.ones(5)), r"batch_matmul: .*two or three axes.*\(5,\)"),
         (lambda: F.batch_matmul(np.ones(5), np.ones((5, 3))), r"batch_matmul: .*two or three axes.*\(5,\)"),
     ],
 )
