@@ -35,6 +35,12 @@ def test_where_split_axis_cuts():
         assert [y.array.tolist() for y in F.split_axis(six, where, 0)] == expected
 
 
+def test_one_vector_put_together():
+    assert F.hstack([A23[0]]).array.tolist() == [0, 1, 2]
+    assert F.vstack([A23[0]]).array.tolist() == [[0, 1, 2]]
+    assert F.dstack([A23[0]]).array.tolist() == [[[0], [1], [2]]]
+
+
 def test_transpose_sequence_of_nothing():
     assert F.transpose_sequence([]) == ()
 

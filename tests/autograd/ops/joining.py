@@ -11,6 +11,7 @@ OPS = [
     Op("F.concat", lambda x, y: F.concat([x, y]), lambda x, y: np.hstack([x, y]), [A34, (3, 2)]),
     Op("F.concat axis=-2", lambda x, y: F.concat([x, y], axis=-2), lambda x, y: np.vstack([x, y]), [A34, (2, 4)]),
     Op("F.concat axis=2", lambda x, y: F.concat([x, y], 2), lambda x, y: np.dstack([x, y]), [(2, 3, 1), (2, 3, 2)]),
+    Op("F.concat axis=-1", lambda x, y: F.concat([x, y], -1), lambda x, y: np.dstack([x, y]), [(2, 3, 1), (2, 3, 2)]),
     Op("F.concat of one", lambda x: F.concat([x], axis=0), lambda x: x, [A34]),
     Op("F.stack", lambda x, y: F.stack([x, y]), lambda x, y: np.array([x, y]), [A34, B34], scalar=True),
     Op("F.stack axis=-1", lambda x, y: F.stack([x, y], axis=-1), lambda x, y: np.dstack([x, y]), [A34, B34]),
