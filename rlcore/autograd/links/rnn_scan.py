@@ -43,6 +43,10 @@ class _Scan(Link):
             return x, reset
         return reshape(x, (1, *x.shape)), None if reset is None else reset[None]
 
+    def _shaped(self, ys: Any, x: Any) -> Any:
+        """The outputs with a time axis if x has one."""
+        return ys if x.ndim == 3 else reshape(ys, ys.shape[1:])
+
 
 class LSTMScan(_Scan):
     """An LSTM over a sequence x (T, N, in), or one step (N, in): link(x, (h, c), reset) gives the outputs and (h, c).
@@ -70,7 +74,7 @@ class LSTMScan(_Scan):
         xs, reset = self._sequence(x, reset)
         h, c = (None, None) if h is None else h
         ys, h, c = lstm_scan(xs, h, c, self.W_x, self.W_h, self.b, reset=reset)
-        return ys if x.ndim == 3 else h, (h, c)
+        return self._shaped(ys, x), (h, c)
 
 
 class GRUScan(_Scan):
@@ -97,4 +101,4 @@ class GRUScan(_Scan):
     def forward(self, x: Any, h: Any = None, reset: Any = None) -> tuple[Variable, Variable]:
         xs, reset = self._sequence(x, reset)
         ys, h = gru_scan(xs, h, self.W_x, self.W_h, self.b_x, self.b_h, reset=reset)
-        return ys if x.ndim == 3 else h, h
+        return self._shaped(ys, x), h

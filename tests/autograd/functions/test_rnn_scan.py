@@ -212,8 +212,12 @@ def test_bad_masks(kind):
     scan, _ = SCANS[kind]
     with pytest.raises(ValueError, match=rf"{kind}_scan: expected reset \(6, 4\) for x \(6, 4, 3\), got \(4, 6\)"):
         scan(*inputs(kind), reset=np.zeros((N, T), bool))
-    with pytest.raises(TypeError, match=rf"{kind}_scan: expected a bool reset, got float32; pass reset.astype\(bool\)"):
+    with pytest.raises(
+        TypeError, match=rf"{kind}_scan: expected a bool array as reset, got float32; pass reset.astype\(bool\)"
+    ):
         scan(*inputs(kind), reset=np.zeros((T, N), F32))
+    with pytest.raises(TypeError, match=rf"{kind}_scan: expected a bool array as reset, got list"):
+        scan(*inputs(kind), reset=[[True] * N] * T)
 
 
 def test_bad_weights_of_a_gru():
