@@ -15,6 +15,12 @@ from rlcore.autograd.initializers import LeCunUniform, Uniform
 from rlcore.backend import xp_of
 
 
+def like_torch(link: Any, in_size: int, *args: Any, fan_in: int, rng: np.random.Generator | None, **named: Any) -> Any:
+    """link(in_size, *args, ...) with weights and biases uniform within 1 / sqrt(fan in), PyTorch's default."""
+    weight = LeCunUniform(scale=1 / math.sqrt(3), rng=rng)
+    return link(in_size, *args, initialW=weight, initial_bias=Uniform(1 / math.sqrt(fan_in), rng=rng), **named)
+
+
 def mlp(
     in_size: int, hidden: Sequence[int], out_size: int, rng: np.random.Generator, activation: Any = F.relu
 ) -> Sequential:
@@ -68,3 +74,94 @@ def value_network(observation_space: Any, hidden: Sequence[int], out_size: int, 
         raise ValueError(f"expected a Box or Discrete observation space, got {observation_space}")
     body = mlp(math.prod(observation_space.shape), hidden, out_size, rng)
     return body if observation_space.dtype.kind == "f" else Sequential(Floats(), *body)
+
+
+class NatureCNN(Link):
+    """The convolutional network of DQN (Mnih et al. 2015, methods): frames (N, *shape) to features (N, out_size).
+
+    shape: (channels, height, width), (4, 84, 84) in the paper. Frames of uint8 are taken as they are, times `scale`.
+    Weights and biases are uniform within 1 / sqrt(fan in), as in the paper's code.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int] = (4, 84, 84),
+        out_size: int = 512,
+        *,
+        scale: float = 1 / 255,
+        rng: np.random.Generator | None = None,
+    ):
+        super().__init__()
+        c, h, w = shape
+        layers: list[Any] = []
+        for i, (out, k, stride) in enumerate(((32, 8, 4), (64, 4, 2), (64, 3, 1))):
+            if min(h, w) < k:
+                raise ValueError(f"NatureCNN: images of at least 36 x 36 are needed, got shape {tuple(shape)}")
+            named = {"scale": scale} if i == 0 else {}
+            layers.append(like_torch(L.Convolution2D, c, out, k, stride, fan_in=c * k * k, rng=rng, relu=True, **named))
+            c, h, w = out, (h - k) // stride + 1, (w - k) // stride + 1
+        layers.append(Rows())
+        layers.append(like_torch(L.Linear, c * h * w, out_size, fan_in=c * h * w, rng=rng, relu=True))
+        self.layers = Sequential(*layers)
+
+    def forward(self, x: Any) -> Any:
+        return self.layers(x)
+
+
+class Rows(Link):
+    """(N, ...) as (N, elements)."""
+
+    def forward(self, x: Any) -> Any:
+        return F.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+
+
+class Residual(Link):
+    """x + conv(relu(conv(relu(x)))), 3 x 3, channels kept (He et al. 2016)."""
+
+    def __init__(self, channels: int, rng: np.random.Generator | None):
+        super().__init__()
+        self.conv1, self.conv2 = (
+            like_torch(L.Convolution2D, channels, channels, 3, 1, 1, fan_in=9 * channels, rng=rng, relu=relu)
+            for relu in (True, False)
+        )
+
+    def forward(self, x: Any) -> Any:
+        return x + self.conv2(self.conv1(F.relu(x)))
+
+
+class ImpalaCNN(Link):
+    """The deep network of IMPALA (Espeholt et al. 2018, figure 3): frames (N, *shape) to features (N, out_size).
+
+    A stage for each entry of `channels`: convolution, max-pooling that halves the image, two residual blocks. Frames of
+    uint8 are taken as they are, times `scale`. Weights and biases are uniform within 1 / sqrt(fan in).
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int] = (4, 84, 84),
+        out_size: int = 256,
+        channels: Sequence[int] = (16, 32, 32),
+        *,
+        scale: float = 1 / 255,
+        rng: np.random.Generator | None = None,
+    ):
+        super().__init__()
+        c, h, w = shape
+        layers: list[Any] = []
+        for i, out in enumerate(channels):
+            named = {"scale": scale} if i == 0 else {}
+            layers.append(like_torch(L.Convolution2D, c, out, 3, 1, 1, fan_in=9 * c, rng=rng, **named))
+            layers += [Halved(), Residual(out, rng), Residual(out, rng)]
+            c, h, w = out, (h + 1) // 2, (w + 1) // 2
+        layers += [F.relu, Rows(), like_torch(L.Linear, c * h * w, out_size, fan_in=c * h * w, rng=rng, relu=True)]
+        self.layers = Sequential(*layers)
+
+    def forward(self, x: Any) -> Any:
+        return self.layers(x)
+
+
+class Halved(Link):
+    """Max-pooling 3 x 3 with stride 2."""
+
+    def forward(self, x: Any) -> Any:
+        return F.max_pooling_2d(x, 3, 2, 1, cover_all=False)

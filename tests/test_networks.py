@@ -6,7 +6,8 @@ from gymnasium import spaces
 
 from rlcore.autograd import functions as F
 from rlcore.autograd import grad
-from rlcore.networks import Floats, OneHot, mlp, value_network
+from rlcore.autograd.config import using_config
+from rlcore.networks import Floats, ImpalaCNN, NatureCNN, OneHot, mlp, value_network
 from rlcore.rng import generator
 
 
@@ -67,3 +68,67 @@ def test_a_hessian_vector_product_agrees_with_finite_differences():
         for p, d in zip(params, directions):
             p.array = p.array - sign * eps * d
     np.testing.assert_allclose(product, (ends[0] - ends[1]) / (2 * eps), rtol=0.02, atol=0.02)
+
+
+def test_the_nature_network_is_the_papers():
+    model = NatureCNN(rng=generator(0))
+    assert [p.shape for p in model.params()] == [
+        (32, 4, 8, 8), (32,), (64, 32, 4, 4), (64,), (64, 64, 3, 3), (64,), (512, 3136), (512,)
+    ]  # fmt: skip
+    frames = generator(1).integers(0, 256, (2, 4, 84, 84), np.uint8)
+    *convs, _, fc = model.layers
+    h = frames / np.float32(255)
+    for conv, stride in zip(convs, (4, 2, 1)):
+        h = np.maximum(F.convolution_2d(h, conv.W.array, conv.b.array, stride).array, 0)
+    expected = np.maximum(h.reshape(2, -1) @ fc.W.array.T + fc.b.array, 0)
+    np.testing.assert_allclose(model(frames).array, expected, rtol=1e-4, atol=1e-5)
+    assert np.abs(model.layers[0].W.array).max() <= 256**-0.5
+    assert model.layers[0].W.array.std() == pytest.approx(256**-0.5 / 3**0.5, rel=0.05)
+    assert (model.flat == NatureCNN(rng=generator(0)).flat).all()
+    with pytest.raises(ValueError, match="at least 36 x 36"):
+        NatureCNN((4, 35, 84))
+
+
+def test_the_impala_network_is_the_papers():
+    model = ImpalaCNN(rng=generator(0))
+    assert model.count_params() == sum(
+        [9 * a * b + b for a, b in [(4, 16), *[(16, 16)] * 4, (16, 32), *[(32, 32)] * 9]], 256 * (32 * 11 * 11 + 1)
+    )
+    small = ImpalaCNN((2, 5, 6), 7, (3,), scale=0.5, rng=generator(0))
+    conv, _, one, two, _, _, fc = small.layers
+
+    def convolved(h, link):
+        return F.convolution_2d(h, link.W.array, link.b.array, 1, 1).array
+
+    x = generator(1).integers(0, 5, (2, 2, 5, 6), np.uint8)
+    h = F.max_pooling_2d(convolved(np.float32(0.5) * x, conv), 3, 2, 1, cover_all=False).array
+    assert h.shape == (2, 3, 3, 3)
+    for block in (one, two):
+        h = h + convolved(np.maximum(convolved(np.maximum(h, 0), block.conv1), 0), block.conv2)
+    expected = np.maximum(np.maximum(h, 0).reshape(2, -1) @ fc.W.array.T + fc.b.array, 0)
+    np.testing.assert_allclose(small(x).array, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [NatureCNN, ImpalaCNN])
+def test_hessian_vector_products_of_convolutional_networks(make):
+    """In float64; no ReLU or maximum has its kink between points so close."""
+    with using_config("dtype", np.float64):
+        small = {"shape": (2, 36, 36)} if make is NatureCNN else {"shape": (2, 6, 8), "channels": (3, 4)}
+        model = make(out_size=5, rng=generator(0), **small)
+    rng = generator(1)
+    x, eps = rng.integers(0, 256, (2, *small["shape"]), np.uint8), 1e-6
+    params = list(model.params())
+    assert {p.dtype for p in params} == {np.dtype(np.float64)}
+    directions = [rng.normal(size=p.shape) * 0.1 for p in params]
+    weights = rng.normal(size=(2, 5))
+
+    def gradient(**named):
+        return grad(F.sum(F.square(model(x)) * weights), params, **named)
+
+    inner = sum((g * d).sum() for g, d in zip(gradient(enable_double_backprop=True), directions))
+    product = model.join([g.array for g in grad(inner, params)])
+    ends, start = [], model.flat.copy()
+    for sign in (1, -1):
+        model.flat[...] = start + sign * eps * model.join(directions)
+        ends.append(model.join([g.array for g in gradient()]))
+    np.testing.assert_allclose(product, (ends[0] - ends[1]) / (2 * eps), rtol=1e-5, atol=1e-6)

@@ -127,8 +127,8 @@ def _rows(x: Any, top: int, out: Any, geometry: Geometry) -> None:
 
     Patches at the edges are copied by themselves, which saves a padded copy of x.
     """
-    _, h, w, c = x.shape
-    _, rows, ow, kw, _ = out.shape
+    h, w = x.shape[1:3]
+    rows, ow, kw = out.shape[1:4]
     pw, sw, dw = geometry.pad[1], geometry.stride[1], geometry.dilate[1]
     first = max(0, -(-pw // sw))
     last = max(first, min(ow, (w + pw - (kw - 1) * dw - 1) // sw + 1))
