@@ -13,7 +13,7 @@ def _chain(x, y):
 
 
 OPS = [
-    Op("forget", lambda x: F.forget(F.tanh, x), np.tanh, [A34], scalar=True),
-    Op("forget two", lambda x, y: F.forget(_chain, x, y), lambda x, y: (np.tanh(x) * y, x - y), [A34, V4]),
-    Op("forget captured", lambda x, y: F.forget(lambda x: F.tanh(x) * y, x), lambda x, y: np.tanh(x) * y, [A34, V4]),
+    Op("F.forget", lambda x: F.forget(F.tanh, x), np.tanh, [A34], scalar=True),
+    Op("F.forget two", lambda x, y: F.forget(_chain, x, y), lambda x, y: (np.tanh(x) * y, x - y), [A34, V4]),
+    Op("F.forget captured", lambda x, y: F.forget(lambda x: F.tanh(x) * y, x), lambda x, y: np.tanh(x) * y, [A34, V4]),
 ]
