@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd import Link, Sequential, as_array
+from rlcore.autograd import Link, Sequential, as_array, config
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
 from rlcore.autograd.initializers import LeCunUniform, Uniform
@@ -41,16 +41,16 @@ def mlp(
 
 
 class OneHot(Link):
-    """Integers (N,) from start on as rows of the identity matrix, (N, n) float32."""
+    """Integers (N,) from start on as rows of the identity matrix, (N, n) floats."""
 
     def __init__(self, n: int, start: int = 0):
         super().__init__()
-        self.n, self.start = n, start
+        self.n, self.start, self.dtype = n, start, config.dtype
 
     def forward(self, x: Any) -> Any:
         x = as_array(x)
         xp = xp_of(x)
-        out = xp.zeros((len(x), self.n), np.float32)
+        out = xp.zeros((len(x), self.n), self.dtype)
         out[xp.arange(len(x)), x - self.start] = 1
         return out
 
@@ -165,3 +165,35 @@ class Halved(Link):
 
     def forward(self, x: Any) -> Any:
         return F.max_pooling_2d(x, 3, 2, 1, cover_all=False)
+
+
+class Recurrent(Link):
+    """`body`, an LSTM over time and a linear head: model(x, h, reset) gives (T, N, out_size) and the state h after it.
+
+    x: (T, N, *observation), or one step (N, *observation); body takes observations of observation_ndim axes in rows to
+    (rows, features). h: (h, c) of (N, hidden), None for zeros; where reset, bool (T, N), is True, the state is zeroed
+    before the step. The LSTM's weights are uniform within 1 / sqrt(hidden).
+    """
+
+    def __init__(
+        self,
+        body: Link,
+        observation_ndim: int,
+        features: int,
+        hidden: int,
+        out_size: int,
+        *,
+        rng: np.random.Generator | None = None,
+    ):
+        super().__init__()
+        self.observation_ndim, self.features = observation_ndim, features
+        uniform = Uniform(1 / math.sqrt(hidden), rng=rng)
+        self.body = body
+        self.lstm = L.LSTMScan(features, hidden, uniform, uniform)
+        self.head = like_torch(L.Linear, hidden, out_size, fan_in=hidden, rng=rng)
+
+    def forward(self, x: Any, h: Any = None, reset: Any = None) -> tuple[Any, Any]:
+        time = x.shape[: x.ndim - self.observation_ndim]  # (T, N) or (N,)
+        rows = x if len(time) == 1 else x.reshape(math.prod(time), *x.shape[len(time) :])
+        out, h = self.lstm(self.body(rows).reshape(*time, self.features), h, reset)
+        return self.head(out, n_batch_axes=len(time)), h
