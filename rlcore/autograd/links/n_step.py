@@ -33,7 +33,7 @@ class _NStep(ChainList):
 
     n_weights = 2
     use_bi_direction = False
-    n_states = 1
+    n_cells = 1
     rnn: Any
 
     def __init__(
@@ -62,10 +62,6 @@ class _NStep(ChainList):
                 setattr(weight, f"w{j}", Parameter(initialW, shape))
                 setattr(weight, f"b{j}", Parameter(0 if initial_bias is None else initial_bias, out_size))
             self.append(weight)
-
-    @property
-    def n_cells(self) -> int:
-        return self.n_states
 
     @property
     def ws(self) -> list[list[Any]]:
@@ -120,7 +116,7 @@ class NStepLSTM(_NStep):
     between layers. Weights are those of `F.n_step_lstm`; initialW: LeCunNormal if None; initial_bias: 0 if None.
     """
 
-    n_weights, n_states = 8, 2
+    n_weights, n_cells = 8, 2
     rnn = staticmethod(n_step.n_step_lstm)
 
     def forward(self, hx: Any, cx: Any, xs: Sequence[Any]) -> tuple[Variable, Variable, list[Variable]]:
