@@ -34,7 +34,7 @@ class Members:
         persistent = self.__dict__.get("_persistent")
         if persistent is not None and name in persistent:
             return persistent[name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return object.__getattribute__(self, name)  # raises; the error inside of a property, if that is why we are here
 
     def add_param(self, name: str, shape: Any = None, dtype: Any = None, initializer: Any = None) -> None:
         """Assign a new Parameter; its dtype is the initializer's, or config.dtype, if None."""

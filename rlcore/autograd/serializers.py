@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from rlcore.autograd import states, storage
+from rlcore.autograd.chain import Sequential
+from rlcore.autograd.link import Link
 from rlcore.backend import is_array, to_cpu
 
 __all__ = ["load_npz", "load_safetensors", "save_npz", "save_safetensors"]
@@ -146,8 +148,31 @@ def _arrays(obj: Any) -> dict[str, np.ndarray]:
         array = np.array(to_cpu(value) if is_array(value) else value, order="C")
         if array.dtype.hasobject:
             raise TypeError(f"{key} is a {type(value).__name__}, which cannot be saved as an array")
-        arrays[key] = array
+        arrays[_chainers_name(obj, key)] = array
     return arrays
+
+
+def _chainers_name(obj: Any, key: str) -> str:
+    """A name with the numbers that Chainer's files have for the links of a Sequential."""
+    words, link = key.split("/"), getattr(obj, "target", obj)
+    for i, word in enumerate(words[:-1]):
+        if isinstance(link, Sequential):
+            words[i] = _numbers(link).get(word, word)
+        link = dict(link._items()).get(word)
+        if not isinstance(link, Link):
+            break
+    return "/".join(words)
+
+
+def _numbers(layers: Sequential) -> dict[str, str]:
+    """Chainer's numbers of links by ours: functions are not counted, and a new link comes in behind the first one."""
+    order: list[int] = []
+    first = 0
+    for i, layer in enumerate(layers):
+        if isinstance(layer, Link):
+            first = first if order else i
+            order.insert(first + 1, i)
+    return {str(i): str(number) for number, i in enumerate(order)}
 
 
 def _load(obj: Any, given: Any, path: str, strict: bool, ignore_names: Ignored) -> None:
@@ -155,6 +180,7 @@ def _load(obj: Any, given: Any, path: str, strict: bool, ignore_names: Ignored) 
 
     def find(key: str, needed: bool = True) -> Any:
         """The array of this name, or None where what is here is to be left alone."""
+        key = _chainers_name(obj, key)
         if _ignored(prefix + key, ignore_names):
             return None
         if prefix + key in given:

@@ -53,7 +53,7 @@ def test_chain_words():
         model.add_link("b", linear(3, 2))
     with pytest.raises(TypeError, match="Chain: c must be a link, got function"):
         model.add_link("c", F.relu)
-    with pytest.raises(AttributeError, match="Chain has no attribute 'c'"):
+    with pytest.raises(AttributeError, match="'Chain' object has no attribute 'c'"):
         model["c"]
 
 

@@ -82,8 +82,18 @@ def test_cleargrads_after_a_change_of_structure():
 
 
 def test_a_missing_attribute_is_named():
-    with pytest.raises(AttributeError, match="Net has no attribute 'l3'"):
+    with pytest.raises(AttributeError, match="'Net' object has no attribute 'l3'"):
         _ = Net().l3
+
+
+def test_an_attribute_missing_inside_a_property_is_named():
+    class Sized(Link):
+        @property
+        def size(self):
+            return self.width
+
+    with pytest.raises(AttributeError, match="'Sized' object has no attribute 'width'"):
+        Sized().size
 
 
 def test_linear():

@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from rlcore.autograd import Chain, ChainList, Parameter, optimizers
+from rlcore.autograd import Chain, ChainList, Parameter, Sequential, optimizers
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
 from rlcore.autograd import serializers as S
@@ -181,6 +181,35 @@ def test_links_have_chainers_names(tmp_path):
         assert sorted(f.files) == sorted(arrays)
         for key, array in arrays.items():
             np.testing.assert_array_equal(f[key], array)
+
+
+def test_a_sequential_has_chainers_numbers(tmp_path):
+    """Chainer 7.8.1 counts links only, and puts each new one behind the first: it printed these numbers."""
+
+    def layer(n):
+        return L.Linear(1, 1, initialW=n)
+
+    def model(n=0):
+        inner = Sequential(layer(n + 1), F.tanh, layer(n + 2), layer(n + 3))
+        return Chain(body=Sequential(F.relu, layer(n), F.relu, inner, layer(n + 4), layer(n + 5)))
+
+    first = model()
+    optimizer = optimizers.MomentumSGD(1.0, momentum=0.0).setup(first)
+    for p in first.params():
+        p.grad = -p.array  # the state becomes W
+    optimizer.update()
+    S.save_npz(tmp_path / "m.npz", model())
+    S.save_npz(tmp_path / "o.npz", optimizer)
+    numbers = ["0", "1/0", "1/2", "1/1", "3", "2"]  # of the layers 0 to 5
+    for name, key in (("m.npz", "body/{}/W"), ("o.npz", "body/{}/W/v")):
+        with np.load(tmp_path / name) as f:
+            assert [f[key.format(number)].item() for number in numbers] == [0, 1, 2, 3, 4, 5]
+    twin = model(7)
+    S.load_npz(tmp_path / "m.npz", twin)
+    assert [p.array.item() for p in twin.params() if p.array.ndim == 2] == [0, 1, 2, 3, 4, 5]
+    other = optimizers.MomentumSGD(1.0, momentum=0.0).setup(twin)
+    S.load_npz(tmp_path / "o.npz", other)
+    np.testing.assert_array_equal(other.state()["v"], optimizer.state()["v"])
 
 
 def test_a_part_of_a_snapshot_of_chainers(tmp_path):
