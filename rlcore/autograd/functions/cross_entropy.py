@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd.dual import raw, shape_of
+from rlcore.autograd.dual import raw, shape_of, summed
 from rlcore.autograd.function import Function
 from rlcore.autograd.functions.activation import log_softmax, softplus
 from rlcore.autograd.functions.indexing import arange_beside, get_item, where
@@ -70,7 +70,7 @@ class SoftmaxCrossEntropy(Function):
         p = x - x.max(axis=1, keepdims=True)
         picked = p[self.index]
         np.exp(p, out=p)
-        total = p.sum(axis=1, keepdims=True)
+        total = summed(p, 1, True)
         loss = np.log(total).reshape(t.shape) - picked
         if dropped is not None:
             loss[dropped] = 0  # whatever the logits are, nan included
@@ -98,7 +98,7 @@ class SoftmaxCrossEntropy(Function):
     def backward(self, gy, x, t, slope, index, miss):
         if slope is None:
             p = np.exp(x - x.max(axis=1, keepdims=True))
-            slope = self.slope_of(p, p.sum(axis=1, keepdims=True), *self.read(x, t)[1:])
+            slope = self.slope_of(p, summed(p, 1, True), *self.read(x, t)[1:])
         gx = slope * (gy if self.mean else gy.reshape(len(x), 1, *t.shape[1:]))
         gx[index] = miss * gy
         return gx, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from rlcore.autograd.dual import traced
@@ -27,12 +28,14 @@ class Cumsum(Function):
         self.axis = axis
 
     def forward(self, x):
+        if x.dtype.char == "e":  # or halves are added up as halves: 1 + ... + 1 ends at 2048
+            return x.cumsum(axis=self.axis, dtype=np.float32).astype(x.dtype)
         return x.cumsum(axis=self.axis)
 
     def backward(self, gy):
         backwards = _span(self.axis, gy.ndim, step=-1)
         g = gy[backwards]
-        return (Cumsum(self.axis).apply(g) if traced(g) else g.cumsum(axis=self.axis))[backwards]
+        return (Cumsum(self.axis).apply(g) if traced(g) else self.forward(g))[backwards]
 
 
 def cumsum(x, axis=None):

@@ -108,13 +108,20 @@ def mean_absolute_error(x0, x1):
     return MeanAbsoluteError().apply(x0, x1)
 
 
+def _mean_product(a, b):
+    """mean(a * b) of vectors in one pass; the sum of halves may be beyond what a half can hold."""
+    if a.dtype.char == "e":
+        return (a.astype(np.float32).dot(b.astype(np.float32)) / a.size).astype(a.dtype)
+    return a.dot(b) / a.size
+
+
 class MeanSquaredError(Function):
     saves = "x0 x1"
 
     def forward(self, x0, x1):
         _alike(x0, x1)
         d = (x0 - x1).ravel()
-        return d.dot(d) / d.size
+        return _mean_product(d, d)
 
     def backward(self, gy, x0, x1):
         e0, e1 = self.edges
@@ -160,7 +167,7 @@ class MeanHuberLoss(HuberLoss):
     def forward(self, x, t):
         _alike(x, t)
         rest, self.slope = _huber(x, t, self.delta)
-        return self.slope.ravel().dot(rest.ravel()) / rest.size
+        return _mean_product(self.slope.ravel(), rest.ravel())
 
     def composite(self, x, t):
         return average(super().composite(x, t))

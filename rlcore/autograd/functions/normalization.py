@@ -270,6 +270,8 @@ def local_response_normalization(x, n=5, k=2, alpha=1e-4, beta=0.75):
 
 def normalize(x, eps=1e-5, axis=1):
     """x / (its length along axis + eps); the gradient at length 0 is 1 / eps."""
+    if x.dtype.char == "e":  # squares of halves soon are inf or 0
+        return cast(normalize(cast(x, np.float32), eps, axis), x.dtype)
     squares = sum(x * x, axis, keepdims=True)
     zero = raw(squares) == 0  # where a square root has no derivative
     return x / (sqrt(squares + zero) - zero + eps)

@@ -237,11 +237,13 @@ class SumPoolingND(Function):
     def forward(self, x):
         last = is_last(x)
         m = planes(x, last)
-        y = xp_of(x).empty((len(m), *self.w.outs, m.shape[-1]), x.dtype)
+        if x.dtype.char == "e":  # the sum of halves may be beyond what a half can hold
+            m = m.astype(np.float32)
+        y = xp_of(x).empty((len(m), *self.w.outs, m.shape[-1]), m.dtype)
         some_at_a_time(lambda part: reduced(np.add, m[part], self.w, 0, y[part]), m, self.w.ins)
         pooled = images(y, x, last)
         pooled *= self.factor
-        return pooled
+        return pooled.astype(x.dtype, copy=False)
 
     def backward(self, gy):
         op = Unpooling(self.w)

@@ -8,6 +8,7 @@ import numpy as np
 
 from rlcore.autograd.dual import broadcast_to, raw, summed
 from rlcore.autograd.function import Function
+from rlcore.autograd.functions.array import cast
 from rlcore.autograd.functions.math import square
 
 __all__ = [
@@ -73,6 +74,8 @@ def average(x, axis=None, weights=None, keepdims=False):
     """Mean over axis, weighted if weights (of x's shape, or of one axis) are given."""
     if weights is None:
         return Average(axis, keepdims).apply(x)
+    if x.dtype.char == weights.dtype.char == "e":  # the sum of halves may be beyond what a half can hold
+        return cast(average(cast(x, np.float32), axis, cast(weights, np.float32), keepdims), x.dtype)
     if weights.shape != x.shape:
         if not isinstance(axis, int) or not -x.ndim <= axis < x.ndim or weights.shape != x.shape[axis:][:1]:
             raise ValueError(

@@ -111,6 +111,16 @@ def test_large_logits_stay_finite_and_exact(cache_score):
     assert logits.grad.tolist() == [1, 0, 0, -1]
 
 
+@pytest.mark.parametrize("cache_score", [True, False])
+def test_many_classes_in_halves(cache_score):
+    """Their exponentials are added up as singles, along any axis: as halves the sum ends at 2048."""
+    x = Variable(np.zeros((1, 4096, 2), np.float16))
+    y = F.softmax_cross_entropy(x, np.zeros((1, 2), int), cache_score=cache_score)
+    y.backward()
+    assert y.item() == np.float16(12 * np.log(2))
+    assert x.grad[0, 1:].tolist() == [[2.0**-13] * 2] * 4095
+
+
 def test_halves_do_not_overflow():
     x = Variable(np.zeros((70_000, 2), np.float16))
     y = F.softmax_cross_entropy(x, np.zeros(70_000, int))

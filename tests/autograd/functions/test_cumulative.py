@@ -85,6 +85,16 @@ def test_axes():
     assert F.prod(np.zeros((2, 0)), 1).array.tolist() == [1, 1]
 
 
+def test_running_sums_of_halves():
+    """Each is exact to a rounding; one half after the other ends at 2048."""
+    x = Variable(np.ones(3000, np.float16))
+    y = F.cumsum(x)
+    assert (y.dtype, y.array[-1]) == (np.float16, 3000)
+    for double in (False, True):
+        g = grad(y, x, np.ones(3000, np.float16), enable_double_backprop=double)[0]
+        assert (g.dtype, g.array[0]) == (np.float16, 3000)
+
+
 def test_nothing_is_written_into_gradients_that_are_passed_on():
     x, gy = Variable(np.array([1.0, 2, 3])), np.array([1.0, 1, 1])
     y = F.cumprod(x)

@@ -111,6 +111,12 @@ def test_bernoulli_nll_of_large_logits():
 def test_the_mean_of_halves_does_not_overflow():
     far, near = np.full(1000, 100, np.float16), np.zeros(1000, np.float16)
     assert F.mean_absolute_error(far, near).item() == 100
+    assert F.mean_squared_error(far, near).item() == 10_000
+    assert F.huber_loss(far, near, 150.0, "mean").item() == 5_000
+    many = np.full(100_000, 2, np.float16)
+    assert F.mean_squared_error(many, 0 * many).item() == 4
+    assert F.huber_loss(many, 0 * many, 1.0, "mean").item() == 1.5
+    assert F.mean_squared_error(many, 0 * many).dtype == np.float16
     assert F.hinge(np.full((5000, 1), -100, np.float16), np.zeros(5000, int)).item() == pytest.approx(101, rel=1e-2)
     with np.errstate(over="raise"):
         far, near = np.full((3000, 1), 8, np.float16), np.zeros((3000, 1), np.float16)

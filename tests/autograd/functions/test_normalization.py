@@ -117,6 +117,19 @@ def test_eps_by_default():
         np.testing.assert_array_equal(f().array, f(eps=eps).array)
 
 
+@pytest.mark.parametrize("scale", [2.0**-14, 1, 1024])
+def test_normalize_halves(scale):
+    """Their squares are 0 or inf in float16."""
+    x = Variable(np.full((1, 4), scale, np.float16))
+    y = F.normalize(x)
+    assert y.dtype == np.float16
+    np.testing.assert_allclose(y.array, scale / (2 * scale + 1e-5), rtol=1e-3)
+    y[0, 0].backward()
+    wide = Variable(x.array.astype("d"))
+    F.normalize(wide)[0, 0].backward()
+    np.testing.assert_allclose(x.grad, wide.grad, rtol=1e-2)
+
+
 def test_normalize_at_length_zero():
     x = Variable(np.array([[0.0, 0, 0], [3, 4, 0]]))
     y = F.normalize(x)

@@ -42,6 +42,16 @@ def test_averages_with_padding():
     np.testing.assert_allclose(none, [[2.5, 4], [8.5, 10]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("pad_value", [0, None])
+def test_the_mean_of_many_halves(pad_value):
+    """Their sum is beyond float16."""
+    x = Variable(np.full((1, 1, 64, 64), 30, np.float16))
+    y = F.average_pooling_2d(x, 64, pad_value=pad_value)
+    assert (y.item(), y.dtype) == (30, np.float16)
+    y.backward()
+    assert (x.grad == np.float16(2.0**-12)).all()
+
+
 def test_of_equal_elements_the_first_has_the_gradient():
     """Row by row, also where a later row has it earlier."""
     x = np.zeros((1, 1, 3, 3), np.float32)

@@ -41,6 +41,10 @@ def test_sums_of_halves():
     assert F.sum(np.ones((30000, 2), np.float16), axis=0).array.tolist() == [30000, 30000]
     assert F.sum(x[:3000].reshape(-1, 1), (0,), keepdims=True).array.tolist() == [[3000]]
     assert F.average(x).dtype == F.sum(x[:9]).dtype == np.float16
+    weighted = F.average(x, weights=x)
+    assert (weighted.item(), weighted.dtype) == (1, np.float16)
+    assert F.average(x[:9], weights=np.ones(9)).dtype == np.float64
+    assert F.logsumexp(np.zeros((4096, 1), np.float16), axis=0).item() == np.float16(12 * np.log(2))
 
 
 def test_means_of_integers_are_floats():
