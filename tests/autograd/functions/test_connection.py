@@ -5,6 +5,7 @@ import pytest
 
 from rlcore.autograd import Variable
 from rlcore.autograd import functions as F
+from rlcore.rng import generator
 
 
 def test_embedding_adds_up_repeated_ids():
@@ -39,8 +40,55 @@ def test_ids_of_any_integer_dtype_and_shape(dtype):
     W = np.arange(400, dtype=np.float32).reshape(200, 2)
     ids = np.array([[3, 100], [0, 127]], dtype)
     np.testing.assert_array_equal(F.embed_id(ids, W).array, W[ids.astype(int)])
+    np.testing.assert_array_equal(F.embed_id(Variable(ids), W).array, W[ids.astype(int)])
+    v = Variable(W)
+    F.sum(F.embed_id(ids, v)).backward()
+    assert sorted(np.flatnonzero(v.grad.sum(1))) == [0, 3, 100, 127]
     assert F.embed_id(np.array(5, dtype), W).array.tolist() == [10, 11]
     assert F.embed_id(np.zeros((0, 3), dtype), W).shape == (0, 3, 2)
+
+
+def test_bilinear_of_images():
+    """All axes but the first count as one, as in Chainer."""
+    rng = generator(1)
+    e1, e2, W = rng.normal(size=(2, 3, 2)), rng.normal(size=(2, 2, 2)), rng.normal(size=(6, 4, 5))
+    V1, V2, b = rng.normal(size=(6, 5)), rng.normal(size=(4, 5)), rng.normal(size=5)
+    x1, x2 = e1.reshape(2, 6), e2.reshape(2, 4)
+    expected = np.einsum("ni,nj,ijk->nk", x1, x2, W) + x1 @ V1 + x2 @ V2 + b
+    np.testing.assert_allclose(F.bilinear(e1, e2, W, V1, V2, b).array, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("f", "shapes"),
+    [
+        (F.linear, [(5, 4), (3, 4), (3,)]),
+        (F.linear, [(5, 1024), (256, 1024), (256,)]),
+        (F.ensemble_linear, [(2, 5, 4), (2, 3, 4), (2, 3)]),
+        (lambda W: F.embed_id(np.array([0, 2, 2]), W), [(4, 3)]),
+        (lambda W: F.embed_id(np.array([0, 2, 2]), W, 0), [(4, 3)]),
+    ],
+)
+@pytest.mark.parametrize("layout", ["rows", "columns", "every other"])
+def test_a_gradient_is_right_wherever_it_is_to_be_written(f, shapes, layout):
+    def memory(shape):
+        if len(shape) == 1:  # a slice of a flat buffer
+            return np.full(shape, np.nan)
+        if layout == "every other":
+            return np.full((*shape, 2), np.nan)[..., 0]
+        if layout == "columns":
+            return np.full((*shape[:-2], shape[-1], shape[-2]), np.nan).swapaxes(-1, -2)
+        return np.full(shape, np.nan)
+
+    rng = generator(2)
+    arrays = [rng.normal(size=shape) for shape in shapes]
+    there, here = ([Variable(a) for a in arrays] for _ in range(2))
+    for v in there:
+        v.node.slot = memory(v.shape)
+    for variables in (there, here):
+        F.sum(f(*variables) ** 2).backward()
+    for a, b in zip(there, here):
+        assert a.grad is a.node.slot
+        np.testing.assert_allclose(a.grad, b.grad, rtol=1e-11, atol=1e-11)
 
 
 ONES = np.ones
@@ -60,6 +108,31 @@ WRONG = [
         lambda: F.bilinear(ONES((2, 3)), ONES((2, 4)), ONES((4, 3, 5))),
         "bilinear: expected e1 (N, I), e2 (N, J) and W (I, J, K), got e1 (2, 3), e2 (2, 4), W (4, 3, 5)",
     ),
+    (ValueError, lambda: F.bilinear(ONES((2, 3)), ONES((2, 4)), ONES((3, 4))), "bilinear: expected e1 (N, I)"),
+    (ValueError, lambda: F.bilinear(ONES((2, 3)), ONES((1, 4)), ONES((3, 4, 5))), "bilinear: expected e1 (N, I)"),
+    (
+        ValueError,
+        lambda: F.bilinear(ONES((2, 3)), ONES((2, 4)), ONES((3, 4, 5)), ONES((1, 5)), ONES((4, 5)), ONES(5)),
+        "bilinear: expected V1 (3, 5), V2 (4, 5) and b (5,), got V1 (1, 5)",
+    ),
+    (
+        ValueError,
+        lambda: F.bilinear(ONES((2, 3)), ONES((2, 4)), ONES((3, 4, 5)), ONES((3, 5)), ONES((4, 5)), ONES(1)),
+        "bilinear: expected V1 (3, 5), V2 (4, 5) and b (5,), got V1 (3, 5), V2 (4, 5) and b (1,)",
+    ),
+    (
+        ValueError,
+        lambda: F.linear(ONES((2, 3, 4)), ONES((5, 4)), n_batch_axes=0),
+        "linear: n_batch_axes must be from 1",
+    ),
+    (
+        ValueError,
+        lambda: F.linear(ONES((2, 4)), ONES((5, 4)), n_batch_axes=2),
+        "linear: n_batch_axes must be from 1 to 1",
+    ),
+    (ValueError, lambda: F.ensemble_linear(ONES((2, 4)), ONES((5, 4))), "ensemble_linear: expected x (K, N, in)"),
+    (ValueError, lambda: F.ensemble_linear(ONES(4), ONES((2, 5, 4))), "ensemble_linear: expected x (K, N, in)"),
+    (ValueError, lambda: F.ensemble_linear(ONES((2, 3)), ONES((2, 5, 4))), "ensemble_linear: expected x (K, N, in)"),
     (
         ValueError,
         lambda: F.bilinear(ONES((2, 3)), ONES((2, 4)), ONES((3, 4, 5)), ONES((3, 5))),
