@@ -93,7 +93,7 @@ def test_an_attribute_missing_inside_a_property_is_named():
             return self.width
 
     with pytest.raises(AttributeError, match="'Sized' object has no attribute 'width'"):
-        Sized().size
+        _ = Sized().size
 
 
 def test_linear():
