@@ -117,9 +117,9 @@ def gumbel_softmax(log_pi, tau=0.1, axis=1, *, rng=None):
 
 
 def zoneout(h, x, ratio=0.5, *, rng=None):
-    """Each element of the old state h with probability `ratio`, else of the new state x; outside training their mean.
+    """Each element of the old state h with probability `ratio`, else of the new state x; outside training x, as Chainer.
 
-    Krueger et al. 2016.
+    Krueger et al. 2016, who take the mean of the two outside training.
     """
     if not 0 <= ratio <= 1:
         raise ValueError(f"zoneout: ratio must lie in [0, 1], got {ratio!r}")
@@ -129,7 +129,9 @@ def zoneout(h, x, ratio=0.5, *, rng=None):
             f"zoneout: h and x must have one shape and one dtype, got h {tuple(h.shape)} {h.dtype}, x "
             f"{tuple(array.shape)} {array.dtype}"
         )
-    new = _kept(array.shape, ratio, array, rng) if config.train else 1 - ratio
+    if not config.train:
+        return identity(x)
+    new = _kept(array.shape, ratio, array, rng)
     return identity(h) * (1 - new) + identity(x) * new
 
 
