@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from rlcore.autograd import Variable, no_backprop_mode
+from rlcore.autograd import Variable, grad, no_backprop_mode
 from rlcore.autograd import functions as F
 
 RAMP = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
@@ -122,6 +122,61 @@ def test_a_window_in_the_padding_is_minus_infinity_and_has_no_gradient():
     assert v.grad.tolist() == [[[0, 1, 0, 2]]]
 
 
+def test_second_derivatives_of_a_window_in_the_padding():
+    """The derivative of the gradient with respect to gy: what lies at the largest elements, 0 in the padding."""
+    x, gy = Variable(np.ones((1, 1, 4))), Variable(np.ones((1, 1, 4)))
+    g = grad(F.max_pooling_1d(x, 1, 2, pad=1), x, gy, enable_double_backprop=True)[0]
+    assert grad(F.sum(g * np.array([1.0, 2, 3, 4])), gy)[0].array.tolist() == [[[0, 2, 4, 0]]]
+
+
+def test_the_third_derivative_of_a_cube():
+    x = Variable(np.array([[[0.5, 2.0, 3.0, 1.0]]]))
+    y = F.sum(F.max_pooling_1d(x, 2) ** 3)
+    for expected in ([0, 12, 27, 0], [0, 12, 18, 0], [0, 6, 6, 0]):
+        g = grad(y, x, enable_double_backprop=True)[0]
+        assert g.array.tolist() == [[expected]]
+        y = F.sum(g)
+
+
+@pytest.mark.parametrize("size", [16, 17])
+def test_windows_of_many_elements(size):
+    """Numbers beyond 255."""
+    x = np.zeros((1, 1, size, size), np.float32)
+    x[0, 0, -1, -1] = 1
+    y, found = F.max_pooling_2d(x, size, return_indices=True)
+    assert (y.item(), found.item()) == (1, size * size - 1)
+    np.testing.assert_array_equal(gradient_of(lambda v: F.max_pooling_2d(v, size), x), x)
+
+
+def test_settings_that_are_not_given():
+    """Chainer's."""
+    rng = np.random.default_rng(1)
+    x3, x4, x5 = (rng.standard_normal((1, 2, *(5,) * n)) for n in (1, 2, 3))
+    for f, x in (
+        (F.max_pooling_1d, x3), (F.max_pooling_2d, x4), (F.max_pooling_3d, x5),
+        (F.max_pooling_nd, x3), (F.max_pooling_nd, x4), (F.max_pooling_nd, x5),
+        (F.unpooling_1d, x3), (F.unpooling_2d, x4), (F.unpooling_3d, x5),
+        (F.unpooling_nd, x3), (F.unpooling_nd, x4), (F.unpooling_nd, x5),
+    ):  # fmt: skip
+        given = f(x, 2, stride=2, pad=0, cover_all=True).array
+        np.testing.assert_array_equal(f(x, 2).array, given)
+        assert given.shape[2:] == ((3,) if "max" in f.__name__ else (9,)) * (x.ndim - 2)
+    for f, x in (
+        (F.average_pooling_1d, x3), (F.average_pooling_2d, x4), (F.average_pooling_3d, x5),
+        (F.average_pooling_nd, x3), (F.average_pooling_nd, x4), (F.average_pooling_nd, x5),
+    ):  # fmt: skip
+        np.testing.assert_array_equal(f(x, 2).array, f(x, 2, stride=2, pad=0, pad_value=0).array)
+        padded = f(x, 2, pad=1).array
+        assert padded.shape[2:] == (3,) * (x.ndim - 2)
+        np.testing.assert_allclose(padded.flat[0], x.flat[0] / 2 ** (x.ndim - 2), rtol=1e-12)
+    indexes = np.zeros(x4.shape, int)
+    np.testing.assert_array_equal(
+        F.upsampling_2d(x4, Variable(indexes), 2).array,
+        F.upsampling_2d(x4, indexes, 2, stride=2, pad=0, cover_all=True).array,
+    )
+    assert F.upsampling_2d(x4, indexes, 2).shape == (1, 2, 9, 9)
+
+
 def test_no_channels():
     x = np.zeros((2, 0, 4, 4), np.float32)
     for f in (F.max_pooling_2d, F.average_pooling_2d):
@@ -140,6 +195,10 @@ def test_pyramid():
     low = -np.inf
     first = [34, 69, 104, 17, 19, 32, 34, 52, 54, 67, 69, 87, 89, 102, 104, 5, 7, 9, low, 15, 17, 19, low]
     assert y.array[0, :23, 0, 0].tolist() == first  # Chainer 7.8.1
+    x = ((np.arange(81) * 37) % 83).astype(np.float32).reshape(1, 1, 9, 9)
+    y = F.spatial_pyramid_pooling_2d(x, 4, "max").array.ravel()
+    # Chainer 7.8.1
+    assert y[21:47].tolist() == [low] * 9 + [0, 74, 65, 56, 47, low, low, low, 2, 76, 67, 58, 49, low, low, low, 4]
 
 
 def test_up_and_down():
@@ -165,6 +224,16 @@ WRONG = [
     (ValueError, lambda: F.max_pooling_3d(X2, 2), "max_pooling_3d: expected x (N, C, 3 sizes)"),
     (ValueError, lambda: F.average_pooling_2d(X2, 5), "average_pooling_2d: no window fits into x (1, 2, 4, 4)"),
     (ValueError, lambda: F.max_pooling_2d(X2, (2, 2, 2)), "max_pooling_2d: ksize must be 2 integers of at least 1"),
+    (ValueError, lambda: F.max_pooling_2d(X2, 2, 0), "max_pooling_2d: stride must be 2 integers of at least 1"),
+    (ValueError, lambda: F.max_pooling_nd(X2[0, 0], 2), "max_pooling_nd: expected x (N, C, 1 sizes), got x (4, 4)"),
+    (ValueError, lambda: F.average_pooling_nd(X2[0, 0], 2), "average_pooling_nd: expected x (N, C, 1 sizes)"),
+    (ValueError, lambda: F.unpooling_nd(X2[0, 0], 2), "unpooling_nd: expected x (N, C, 1 sizes)"),
+    (ValueError, lambda: F.spatial_pyramid_pooling_2d(X2[0], 2, "max"), "spatial_pyramid_pooling_2d: expected x (N, C"),
+    (
+        IndexError,
+        lambda: F.upsampling_2d(X2, np.full(X2.shape, -1), 2),
+        "upsampling_2d: indexes must be from 0 to 3 for ksize (2, 2), got -1 to -1",
+    ),
     (ValueError, lambda: F.max_pooling_2d(X2, 2, pad=-1), "max_pooling_2d: pad must be 2 integers of at least 0"),
     (ValueError, lambda: F.average_pooling_nd(X2, 2, pad_value=1), "average_pooling_nd: pad_value must be 0 or None"),
     (TypeError, lambda: F.max_pooling_2d(X2.astype(np.uint8), 2), "max_pooling_2d: x must be of floats, got uint8"),

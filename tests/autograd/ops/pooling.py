@@ -62,6 +62,15 @@ OPS = [
         "F.average_pooling_2d overlap", F.average_pooling_2d, average_pooling, [(2, 2, 5, 4)], ksize=3, stride=1, pad=1
     ),
     both(
+        "F.average_pooling_2d oblong",
+        F.average_pooling_2d,
+        average_pooling,
+        [(2, 2, 5, 6)],
+        ksize=3,
+        stride=(1, 2),
+        pad=(0, 1),
+    ),
+    both(
         "F.average_pooling_2d pad_value=None",
         F.average_pooling_2d,
         average_pooling,
