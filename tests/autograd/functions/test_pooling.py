@@ -209,6 +209,12 @@ def test_up_and_down():
         np.testing.assert_array_equal(up, np.where(y.array.repeat(2, axis=2).repeat(2, axis=3) == x, x, 0))
 
 
+def test_one_element_and_none_unpooled():
+    one = np.ones((1, 1, 1))
+    assert F.unpooling_1d(one, 1).array.tolist() == F.unpooling_1d(one, 3, pad=1, outsize=1).array.tolist() == [[[1]]]
+    assert F.unpooling_2d(np.ones((1, 0, 2, 2)), 2).shape == (1, 0, 3, 3)
+
+
 def test_unpooling_adds_where_windows_overlap():
     x = np.float32([[0, 1], [4, 5]]).reshape(1, 1, 2, 2)
     # Chainer 7.8.1
@@ -238,6 +244,9 @@ WRONG = [
     (ValueError, lambda: F.average_pooling_nd(X2, 2, pad_value=1), "average_pooling_nd: pad_value must be 0 or None"),
     (TypeError, lambda: F.max_pooling_2d(X2.astype(np.uint8), 2), "max_pooling_2d: x must be of floats, got uint8"),
     (ValueError, lambda: F.spatial_pyramid_pooling_2d(X2, 2), "spatial_pyramid_pooling_2d: pooling must be 'max'"),
+    (ValueError, lambda: F.max_pooling_2d(X2, (2, 5), cover_all=False), "max_pooling_2d: no window fits into x"),
+    (ValueError, lambda: F.unpooling_2d(X2, 2, outsize=0), "unpooling_2d: outsize must be 2 integers of at least 1"),
+    (ValueError, lambda: F.unpooling_2d(X2, 2, pad=(0, 5)), "unpooling_2d: the result would have sizes (7, -3)"),
     (ValueError, lambda: F.unpooling_2d(X2, 2, outsize=(10, 7)), "unpooling_2d: outsize (10, 7) does not belong to x"),
     (
         ValueError,

@@ -1,8 +1,10 @@
 import itertools
 
+import numpy as np
 import pytest
 
-from rlcore.autograd.functions.windows import Windows, in_size, out_size, per_axis
+from rlcore.autograd.functions.windows import Windows, columns, in_size, out_size, overlap, per_axis
+from rlcore.rng import generator
 
 
 def test_sizes_agree_with_a_count_of_windows():
@@ -38,6 +40,39 @@ def test_offsets_join_what_they_should():
         reads = {(j, o * stride + j * dilate - pad, o) for j, o in places}
         assert joined == {(j, i, o) for j, i, o in reads if 0 <= i < size}
         assert w.padded or joined == reads
+
+
+@pytest.mark.parametrize(
+    ("sizes", "ksize", "stride", "pad", "dilate"),
+    [
+        ((6,), (2,), (1,), (0,), (2,)),
+        ((5, 4), (2, 3), (1, 2), (0, 0), (1, 1)),
+        ((5, 4), (3, 2), (2, 1), (1, 2), (1, 1)),
+        ((5, 5), (2, 2), (2, 2), (0, 1), (1, 3)),
+        ((3, 2, 4), (2, 1, 2), (1, 1, 2), (1, 0, 1), (1, 1, 2)),
+    ],
+)
+@pytest.mark.parametrize("cover_all", [False, True])
+def test_columns_and_their_adjoint_by_loops(sizes, ksize, stride, pad, dilate, cover_all):
+    settings = list(zip(sizes, ksize, stride, pad, dilate))
+    outs = tuple([out_size(n, k, s, p, cover_all, d) for n, k, s, p, d in settings])
+    w = Windows(sizes, outs, ksize, stride, pad, dilate)
+    x = generator(0).standard_normal((2, *sizes, 3))
+    expected = np.zeros((2, *outs, *ksize, 3))
+    for o, j in itertools.product(np.ndindex(outs), np.ndindex(ksize)):
+        at = [a * s + b * d - p for a, b, (_, _, s, p, d) in zip(o, j, settings)]
+        if all(0 <= i < n for i, n in zip(at, sizes)):
+            expected[(slice(None), *o, *j)] = x[(slice(None), *at)]
+    for laid in (x, np.asfortranarray(x), x[::-1, ::-1][::-1, ::-1]):
+        y = columns(laid, w)
+        np.testing.assert_array_equal(y, expected)
+        assert y.flags.c_contiguous
+        assert not np.shares_memory(y, laid)
+        out = np.full_like(expected, np.nan)
+        assert columns(laid, w, out) is out
+        np.testing.assert_array_equal(out, expected)
+    g = generator(1).standard_normal(expected.shape)
+    np.testing.assert_allclose((overlap(g, w) * x).sum(), (g * expected).sum(), rtol=1e-10)
 
 
 def test_a_setting_for_each_axis():
