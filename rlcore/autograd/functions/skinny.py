@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd.functions.parts import scratch
+from rlcore.autograd.functions.parts import in_parts, scratch
 from rlcore.backend import xp_of
 
 SMALL = 1_000_000  # multiplications up to which OpenBLAS does not pack
@@ -29,6 +29,15 @@ def skinny(rows: int, M: Any) -> bool:
     return 2 <= rows <= 32 and M.size >= LARGE and isinstance(M, np.ndarray) and M.flags.c_contiguous
 
 
+def _products(A: Any, B: Any, out: Any) -> None:
+    """out[i] = A[i] @ B[i], dealt to threads; one B may serve all."""
+
+    def some(i: int, j: int, totals: Any) -> None:
+        np.matmul(A[i:j], B[i:j] if len(B) > 1 else B, out=out[i:j])
+
+    in_parts(len(A), 0, some, out)
+
+
 def times(x: Any, M: Any) -> Any:
     """x @ M for x (n, in), M (in, out)."""
     n, (k, m) = len(x), M.shape
@@ -40,7 +49,7 @@ def times(x: Any, M: Any) -> Any:
         return x.dot(M)
     xs = x.reshape(n, k // a, 1, a).transpose(1, 2, 0, 3)
     T = scratch.take("products", (k // a, m // b, n, b), x)
-    np.matmul(xs, M.reshape(k // a, a, m // b, b).transpose(0, 2, 1, 3), out=T)
+    _products(xs, M.reshape(k // a, a, m // b, b).transpose(0, 2, 1, 3), T)
     return T.sum(axis=0).transpose(1, 0, 2).reshape(n, m)
 
 
@@ -53,7 +62,7 @@ def times_transposed(g: Any, M: Any) -> Any:
     if a < 16:
         return g.dot(M.T)
     T = scratch.take("products", (k, n), g)
-    np.matmul(M.reshape(k // a, a, m), np.ascontiguousarray(g.T), out=T.reshape(k // a, a, n))
+    _products(M.reshape(k // a, a, m), np.ascontiguousarray(g.T)[None], T.reshape(k // a, a, n))
     return np.ascontiguousarray(T.T)
 
 
@@ -67,7 +76,7 @@ def outer_product(x: Any, g: Any, vertex: Any) -> Any:
     if a >= 16 and skinny(n, out.T):
         T = scratch.take("products", (k, n), x)
         T[...] = x.T
-        np.matmul(T.reshape(k // a, a, n), g, out=out.T.reshape(k // a, a, m))
+        _products(T.reshape(k // a, a, n), g[None], out.T.reshape(k // a, a, m))
     else:
         xp_of(g).dot(x.T, g, out=out.T)
     return out
