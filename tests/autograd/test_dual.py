@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rlcore.autograd import Variable, grad
+from rlcore.autograd import Variable, dual, grad
 from rlcore.autograd import functions as F
 from rlcore.autograd.dual import rectified, row_sum, scatter, sum_to, where_positive
 from rlcore.rng import generator
@@ -33,6 +33,48 @@ def test_where_positive(dtype):
     assert found.dtype == dtype
     assert found.tolist() == where_positive(Variable(g), y).array.tolist() == [0, 0, -3, 4]
     assert g.tolist() == given.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("shape", [(3,), (3, 5), (2, 3, 4), (3, 0), (0, 3)])
+def test_row_sum(dtype, shape):
+    x = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    for axis in range(-len(shape), len(shape)):
+        y = row_sum(x, axis)
+        assert y.dtype == dtype
+        np.testing.assert_array_equal(y, x.sum(axis=axis, keepdims=True))
+
+
+def test_as_many_ones_as_rows(monkeypatch):
+    monkeypatch.setattr(dual, "_ONES", {})
+    for dtype in (np.float32, np.float64):
+        for n in (3, 0, 256, 300, 2, 301):
+            ones = dual.ones_for(np.empty((n, 2), dtype))
+            assert (ones.dtype, ones.tolist()) == (dtype, [1] * n)
+
+
+class Waiting:
+    """A vertex with memory for a gradient."""
+
+    def __init__(self, memory):
+        self.memory = memory
+
+    def out(self, *dtype):
+        return self.memory
+
+
+def test_gradients_are_written_where_they_will_live():
+    x, g = np.float32([[1, 2, 3], [4, 5, 6]]), np.float32([[1, 10], [100, 1000]])
+    bias = np.empty(2, np.float32)
+    assert dual.column_sum(g, Waiting(bias)) is bias
+    assert bias.tolist() == [101, 1010]
+    expected = (x.T @ g).T.tolist()
+    weight = np.empty((3, 2), np.float32).T
+    assert np.shares_memory(dual.product(x, g, Waiting(weight)), weight)
+    assert weight.tolist() == expected
+    rows = np.full((2, 3), np.nan, np.float32)  # BLAS cannot write into this
+    assert dual.product(x, g, Waiting(rows)).tolist() == expected
+    assert np.isnan(rows).all()
 
 
 ONES = np.ones((3000, 2), np.float16)

@@ -217,6 +217,29 @@ def test_retain_grad_keeps_intermediate_gradients():
     assert y.grad is None
 
 
+def test_retained_gradients_under_double_backprop():
+    x = leaf(2.0, 3.0)
+    y = x * x
+    F.sum(y * y).backward(retain_grad=True, enable_double_backprop=True)
+    assert isinstance(y.grad, np.ndarray)
+    assert y.grad.tolist() == [8, 18]
+    assert grad(F.sum(x.grad_var), x)[0].array.tolist() == [48, 108]
+
+
+def test_retaining_gradients_uses_the_graph_up():
+    y = F.sum(leaf(2.0) ** 2)
+    y.backward(retain_grad=True)
+    with pytest.raises(RuntimeError, match="used up"):
+        y.backward(retain_grad=True)
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_backward_from_a_leaf(double):
+    x = leaf(2.0)
+    x.backward(enable_double_backprop=double)
+    assert x.grad.tolist() == x.grad_var.array.tolist() == [1]
+
+
 def test_retained_gradients_of_scalars_are_arrays():
     x = Variable(np.array(2.0))
     y = x * x
@@ -229,6 +252,8 @@ def test_retained_gradients_of_scalars_are_arrays():
 def test_intermediate_gradients_are_not_kept_without():
     x = leaf(2.0)
     y = x * x
+    F.sum(y).backward(retain_graph=True)
+    assert y.grad is None
     F.sum(y).backward()
     assert y.grad is None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rlcore.autograd import Parameter, Variable, grad
+from rlcore.autograd import Function, Parameter, Variable, grad
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
 from rlcore.autograd.functions.math import Exp, Mul
@@ -60,7 +60,7 @@ def test_visits_only_what_lies_between(monkeypatch):
     )
     for double in (False, True):
         np.testing.assert_allclose(grad(y, x, enable_double_backprop=double)[0].array, np.exp(3) / np.cosh(2) ** 2)
-    assert asked[0] == [True, False]
+    assert asked == [[True, False]] * 2
 
 
 def test_intermediate_inputs():
@@ -126,6 +126,39 @@ def test_gradient_of_a_gradient_with_respect_to_its_weights():
     g = grad(x**2, x, w, enable_double_backprop=True)[0]
     assert grad(F.sum(g), [x, w])[1].array.tolist() == [1.0, 4.0]
     assert grad(F.sum(g), x)[0].array.tolist() == [2.0, 6.0]
+    plain = grad(x**2, x, w)[0]
+    assert plain.array.tolist() == g.array.tolist()
+    assert not plain.requires_grad
+
+
+class FirstOnly(Function):
+    """No gradient for the second input, and one of the third's shape whether it is asked for or not."""
+
+    def forward(self, x0, x1, x2):
+        return x0 + x1 + x2
+
+    def backward(self, gy):
+        return gy * 2, None, gy * 3
+
+
+def test_an_input_that_gets_no_gradient_and_one_that_needs_none():
+    x0, x1 = leaf(1.0), leaf(2.0)
+    for double in (False, True):
+        y = FirstOnly().apply(x0 * 1, x1 * 1, np.ones(1))
+        g0, g1 = grad(y, [x0, x1], enable_double_backprop=double)
+        assert (g0.array.tolist(), g1) == ([2], None)
+        x0.cleargrad()
+        y.backward(enable_double_backprop=double)
+        assert (x0.grad.tolist(), x1.grad) == ([2], None)
+
+
+def test_diamonds_in_a_row_cost_no_exponential_time():
+    x = leaf(1.0)
+    y = x
+    for _ in range(60):
+        y = (y + y) * 0.5
+    for double in (False, True):
+        assert grad(y, x, enable_double_backprop=double)[0].array.tolist() == [1]
 
 
 @pytest.mark.parametrize("as_variable", [False, True])
@@ -183,7 +216,7 @@ def test_fresh_laid_out_parameters_are_left_without_gradient():
 
 def test_dtype_is_the_inputs():
     x = leaf(1.0, dtype=np.float32)
-    y = F.sum(x * np.array([2.0]))
+    y = F.sum(x * leaf(2.0))
     assert y.dtype == np.float64
     for double in (False, True):
         assert grad(y, x, enable_double_backprop=double)[0].dtype == np.float32

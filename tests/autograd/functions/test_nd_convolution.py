@@ -5,6 +5,7 @@ import pytest
 
 from rlcore.autograd import Variable, grad
 from rlcore.autograd import functions as F
+from rlcore.autograd.functions import parts
 
 
 def zeros(*shape, dtype=np.float32):
@@ -49,9 +50,68 @@ def test_shift_moves_blocks_of_channels():
     np.testing.assert_array_equal(F.shift(few).array, few)
 
 
+def test_a_wide_shift():
+    x = np.arange(35, dtype=np.float32).reshape(1, 1, 5, 7).repeat(15, axis=1)
+    # Chainer 7.8.1: what comes to the middle of the image, number 17
+    middle = [32, 31, 30, 25, 24, 23, 18, 2, 16, 11, 10, 9, 4, 3, 17]
+    assert F.shift(x, (5, 3)).array[0, :, 2, 3].tolist() == middle
+
+
 def test_far_shifts_leave_zeros():
     x = np.ones((1, 9, 1, 1), np.float32)
     assert F.shift(x, dilate=5).array.ravel().tolist() == [0] * 8 + [1]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_many_images_are_worked_on_a_few_at_a_time(threads, groups, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, W = rng.standard_normal((7, 4, 3, 4, 3)), rng.standard_normal((6, 4 // groups, 2, 1, 2))
+
+    def run():
+        vx, vW = Variable(x), Variable(W)
+        y = F.convolution_3d(vx, vW, groups=groups)
+        y.grad = np.cos(np.arange(y.size)).reshape(y.shape)
+        y.backward()
+        back = F.deconvolution_3d(y.array, W, groups=groups)
+        return y.array, vx.grad, vW.grad, back.array
+
+    whole = run()
+    monkeypatch.setattr(parts, "CHUNK", 1)
+    monkeypatch.setattr(parts, "workers", parts._Workers())
+    parts.workers.count = threads
+    for a, b in zip(run(), whole):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
+    if threads > 1:
+        parts.workers.pool.shutdown()
+
+
+def test_settings_that_are_not_given():
+    """Chainer's."""
+    rng = np.random.default_rng(1)
+    for n, f, back in (
+        (1, F.convolution_1d, F.deconvolution_1d),
+        (3, F.convolution_3d, F.deconvolution_3d),
+        (1, F.convolution_nd, F.deconvolution_nd),
+        (2, F.convolution_nd, F.deconvolution_nd),
+        (3, F.convolution_nd, F.deconvolution_nd),
+    ):
+        x, W = rng.standard_normal((1, 2, *(5,) * n)), rng.standard_normal((2, 2, *(2,) * n))
+        given = {"stride": 1, "pad": 0, "dilate": 1, "groups": 1}
+        np.testing.assert_array_equal(f(x, W).array, f(x, W, None, cover_all=False, **given).array)
+        np.testing.assert_array_equal(back(x, W).array, back(x, W, None, outsize=None, **given).array)
+        assert f(x, W).shape[2:] == (4,) * n
+        assert back(x, W).shape[2:] == (6,) * n
+        assert f(x, W, stride=2).shape[2:] == (2,) * n  # not reached by a window: the last element
+    x, W = rng.standard_normal((1, 2, 4, 4)), rng.standard_normal((2, 2, 3, 3))
+    given = {"stride": 1, "pad": 0, "dilate": 1, "cover_all": False}
+    for y, same in (
+        (F.dilated_convolution_2d(x, W), F.dilated_convolution_2d(x, W, None, **given)),
+        (F.im2col(x, 3), F.im2col(x, 3, **given)),
+    ):
+        np.testing.assert_array_equal(y.array, same.array)
+        assert y.shape[2:] == (2, 2)
+    assert F.dilated_convolution_2d(x, W, stride=2).shape[2:] == F.im2col(x, 3, 2).shape[2:] == (1, 1)
 
 
 def test_the_output_has_its_channels_last_in_memory():
@@ -96,6 +156,22 @@ WRONG = [
     (lambda: F.local_convolution_2d(zeros(1, 2, 3, 3), zeros(4, 1, 1, 3, 3, 3)), "expected W (out, oh, ow, C, kh, kw)"),
     (lambda: F.im2col(zeros(1, 2, 3), 2), "im2col: expected x (N, C, 2 sizes), got x (1, 2, 3)"),
     (lambda: F.shift(zeros(1, 9, 3, 3), 2), "shift: ksize must be odd, got 2"),
+    (lambda: F.shift(zeros(1, 9, 3, 3), (3, 2)), "shift: ksize must be odd, got (3, 2)"),
+    (lambda: F.shift(zeros(1, 9, 3, 3), (2, 3)), "shift: ksize must be odd, got (2, 3)"),
+    (lambda: F.shift(zeros(1, 9, 3, 3), 0), "shift: ksize must be 2 integers of at least 1"),
+    (lambda: F.shift(zeros(1, 9, 3, 3), dilate=0), "shift: dilate must be 2 integers of at least 1"),
+    (lambda: F.shift(zeros(9, 3, 3)), "shift: expected x (N, C, 2 sizes)"),
+    (lambda: F.im2col(zeros(1, 2, 3, 3), 0), "im2col: ksize must be 2 integers of at least 1"),
+    (lambda: F.convolution_1d(zeros(1, 2, 3), zeros(4, 2, 1), dilate=0), "convolution_1d: dilate must be 1 integers"),
+    (lambda: F.convolution_1d(zeros(1, 2, 3), zeros(4, 2, 1), groups=0), "expected x (N, C, *sizes) and W"),
+    (lambda: F.convolution_nd(zeros(1, 2), zeros(4, 2)), "convolution_nd: expected x (N, C, 1 sizes)"),
+    (lambda: F.deconvolution_nd(zeros(1, 2), zeros(4, 2)), "deconvolution_nd: expected x (N, C, 1 sizes)"),
+    (lambda: F.local_convolution_2d(zeros(2, 3, 3), zeros(4, 1, 1, 2, 3, 3)), "local_convolution_2d: expected x (N, C"),
+    (lambda: F.local_convolution_2d(zeros(1, 2, 3, 3), zeros(4, 1, 1, 2)), "expected W (out, oh, ow, C, kh, kw)"),
+    (
+        lambda: F.local_convolution_2d(zeros(1, 2, 3, 3), zeros(4, 1, 1, 2, 3, 3), zeros(4)),
+        "local_convolution_2d: expected b (4, 1, 1), got b (4,)",
+    ),
 ]
 
 
