@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import autograd
-import convolution
 import imports
 import optimizers
 import recurrent
@@ -37,7 +36,7 @@ def main() -> None:
     write = parser.parse_args().write
     rulers = [timing.ruler()]
     rows = []
-    for subject in (autograd, updates, optimizers, recurrent, convolution, training, imports):
+    for subject in (autograd, updates, optimizers, recurrent, training, imports):
         rows += subject.rows()
         rulers.append(timing.ruler())
     threads = "one thread" if timing.COUNT == "1" else f"{timing.COUNT} threads"

@@ -29,6 +29,19 @@ def weak(x: Any) -> Any:
     return x.item() if isinstance(x, np.generic) else x
 
 
+def beside(v: Any, x: Any) -> Any:
+    """x as an operand beside the Variable v: a constant takes a float v's dtype, as in Chainer."""
+    kind = type(x)
+    if kind is float or kind is int or hasattr(x, "node"):
+        return x
+    if isinstance(x, np.generic):
+        return x.item()
+    dtype = v.array.dtype
+    if getattr(x, "dtype", dtype) is not dtype and dtype.kind == "f" and x.dtype.kind in "fiub":
+        return x.astype(dtype)
+    return x
+
+
 def zero_like(x: Any) -> Any:
     """Zero to compare x with: for NumPy's float32 an array, 0.3 us less in an operation than a Python number."""
     return _ZERO if x.dtype is _ZERO.dtype and isinstance(x, np.ndarray) else 0
@@ -121,7 +134,7 @@ def product(a: Any, b: Any, vertex: Any) -> Any:
     """(a.T @ b).T, the gradient of a weight (out, in); written where it will live if that lies as (in, out)."""
     if traced(b):
         return b.T.dot(a)
-    out = vertex.out()
+    out = vertex.out(b.dtype)
     if out is None or not out.T.flags.c_contiguous:
         return a.T.dot(b).T
     xp_of(b).dot(a.T, b, out=out.T)
@@ -131,7 +144,7 @@ def product(a: Any, b: Any, vertex: Any) -> Any:
 def column_sum(g: Any, vertex: Any) -> Any:
     """g of shape (N, D) summed over its rows, the gradient of a bias, written where it will live if possible."""
     if isinstance(g, np.ndarray):  # as a product with ones it takes 0.4 of the time of sum(axis=0)
-        return np.dot(_ones(len(g), g.dtype), g, out=vertex.out())
+        return np.dot(_ones(len(g), g.dtype), g, out=vertex.out(g.dtype))
     return summed(g, 0)
 
 

@@ -103,7 +103,7 @@ class Function:
 
     add_traced = add
 
-    def out(self) -> None:
+    def out(self, dtype: Any) -> None:
         """No memory is waiting for this vertex's gradient."""
 
     def trace(self, g: Any, edges: Any = None) -> Any:
@@ -192,9 +192,9 @@ class Leaf:
         self.dtype, self.shape, self.grad, self.grad_var, self.slot = dtype, shape, None, None, None
         self.written = 0  # the order at the last change of the array: older graphs may not come back over it
 
-    def out(self) -> Any:
-        """Memory in which an op may write this leaf's gradient, if it is the first."""
-        return self.slot if self.grad is None else None
+    def out(self, dtype: Any) -> Any:
+        """Memory in which an op may write this leaf's gradient, if it is the first and of this dtype."""
+        return self.slot if self.grad is None and self.dtype is dtype else None
 
     def check(self, order: int) -> None:
         """RuntimeError if the array has changed since an op of this order read it."""

@@ -113,7 +113,10 @@ def _seed(v: Variable, g: Any, traced: bool) -> Any:
     array = g.array if isinstance(g, Variable) else g
     if array.shape != v.shape:
         raise ValueError(f"grad: grad_outputs has shape {array.shape} for an output of shape {v.shape}")
-    return (g if isinstance(g, Variable) else handle(g, None)) if traced else array
+    if traced and isinstance(g, Variable):
+        return g if g.dtype == v.dtype else cast(g, v.dtype)
+    array = array.astype(v.dtype, copy=False)
+    return handle(array, None) if traced else array
 
 
 def _like(g: Any, v: Variable) -> Variable:

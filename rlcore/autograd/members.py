@@ -77,8 +77,8 @@ class Members:
                 yield name, value
 
     def children(self) -> Iterator[Any]:
-        """The links that are attributes of this one."""
-        return (value for _, value in self._items() if isinstance(value, Members))
+        """The links that are attributes of this one, each once."""
+        return iter({id(value): value for _, value in self._items() if isinstance(value, Members)}.values())
 
     def namedlinks(self, skipself: bool = False, _seen: Any = None) -> Iterator[tuple[str, Any]]:
         """(path, link) for this link and all below it, depth first, each once."""

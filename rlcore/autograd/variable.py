@@ -13,7 +13,7 @@ import rlcore.autograd.functions.linalg as _linalg
 import rlcore.autograd.functions.math as _math
 import rlcore.autograd.functions.reduction as _reduction
 import rlcore.autograd.functions.rounding as _rounding
-from rlcore.autograd.dual import weak
+from rlcore.autograd.dual import beside
 from rlcore.autograd.function import UFUNCS, Leaf, Slot, backward, next_order, record
 from rlcore.autograd.functions.indexing import get_item
 from rlcore.backend import is_array, xp_of
@@ -125,7 +125,7 @@ class Variable:
         if isinstance(self.node, Leaf):
             self.node.add(g, next_order())
         else:
-            self.node.grad = g
+            self.node.grad = g.astype(self.dtype, copy=False)
 
     @property
     def grad_var(self) -> Variable | None:
@@ -225,44 +225,46 @@ class Variable:
 
     # arithmetic
     def __add__(self, other: Any) -> Variable:
-        return _math.Add().apply(self, weak(other))
+        return _math.Add().apply(self, beside(self, other))
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Variable:
-        return _math.Sub().apply(self, weak(other))
+        return _math.Sub().apply(self, beside(self, other))
 
     def __rsub__(self, other: Any) -> Variable:
-        return _math.Sub().apply(weak(other), self)
+        return _math.Sub().apply(beside(self, other), self)
 
     def __mul__(self, other: Any) -> Variable:
-        return _math.Mul().apply(self, weak(other))
+        return _math.Mul().apply(self, beside(self, other))
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Variable:
-        return _math.Div().apply(self, weak(other))
+        return _math.Div().apply(self, beside(self, other))
 
     def __rtruediv__(self, other: Any) -> Variable:
-        return _math.Div().apply(weak(other), self)
+        return _math.Div().apply(beside(self, other), self)
 
     def __rfloordiv__(self, other: Any) -> Variable:
-        return _rounding.floor_divide(other, self)
+        return _rounding.floor_divide(beside(self, other), self)
 
     def __pow__(self, other: Any) -> Variable:
-        return _math.Pow().apply(self, weak(other))
+        return _math.Pow().apply(self, beside(self, other))
 
     def __rpow__(self, other: Any) -> Variable:
-        return _math.Pow().apply(weak(other), self)
+        return _math.Pow().apply(beside(self, other), self)
 
     def __matmul__(self, other: Any) -> Variable:
-        return _linalg.Matmul().apply(self, other)
+        return _linalg.Matmul().apply(self, beside(self, other))
 
     def __rmatmul__(self, other: Any) -> Variable:
-        return _linalg.Matmul().apply(other, self)
+        return _linalg.Matmul().apply(beside(self, other), self)
+
+    def __floordiv__(self, other: Any) -> Variable:
+        return _rounding.floor_divide(self, beside(self, other))
 
     dot = __matmul__
-    __floordiv__ = _rounding.floor_divide
     __pos__ = _math.identity
 
     def __neg__(self) -> Variable:
@@ -277,7 +279,7 @@ class Variable:
             raise TypeError(
                 f"numpy.{ufunc.__name__} of a Variable is not an op; use a function of rlcore's F, or .array"
             )
-        return op().apply(*[weak(x) for x in inputs])
+        return op().apply(*[beside(self, x) for x in inputs])
 
     def __array_function__(self, func: Any, types: Any, args: Any, named: Any) -> Any:
         raise TypeError(f"numpy.{func.__name__} of a Variable is not recorded in the graph; use F.{func.__name__}")

@@ -194,3 +194,10 @@ def test_in_words():
     )
     assert repr(Link()) == "Link()"
     assert list(Sized(2).printable_specs) == [("in_size", 2), ("scale", 1.0), ("rng", None)]
+
+
+def test_a_child_that_is_an_attribute_too_is_one_child():
+    model = ChainList(linear(2, 2))
+    model.first = model[0]
+    assert list(model.children()) == [model[0]]
+    assert [path for path, _ in model.namedparams()] == ["/0/W", "/0/b"]

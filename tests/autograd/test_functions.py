@@ -467,7 +467,8 @@ def test_odd_indices_are_refused(indices):
         lambda x, c: c**x,
         lambda x, c: np.maximum(c, x), lambda x, c: F.maximum(x, c), lambda x, c: F.minimum(c, x),
         lambda x, c: F.clip(x, -c, c), lambda x, c: F.huber_loss(x, x * 0, c),
-        lambda x, c: F.huber_loss(x, x * 0, c, "mean"), lambda x, c: F.add(c, x), lambda x, c: F.maximum(c, x), lambda x, c: F.minimum(x, c),
+        lambda x, c: F.huber_loss(x, x * 0, c, "mean"), lambda x, c: F.add(c, x), lambda x, c: F.maximum(c, x),
+        lambda x, c: F.minimum(x, c),
         lambda x, c: F.arctan2(c, x), lambda x, c: F.arctan2(x, c), lambda x, c: F.fmod(c, x),
         lambda x, c: F.fmod(x, c), lambda x, c: c // x, lambda x, c: x // c,
         lambda x, c: F.linear_interpolate(c, x, x), lambda x, c: F.linear_interpolate(x, c, x),
@@ -484,6 +485,21 @@ def test_numpys_scalars_widen_nothing(f, dtype):
         if y.requires_grad:
             F.sum(y).backward(retain_grad=True)
             assert x.grad.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("kind", [np.float16, np.float64, np.int64, np.int8, np.uint8, bool])
+def test_constant_arrays_widen_nothing(dtype, kind):
+    """In Chainer 7.8.1 too an array takes the dtype of the Variable that it is added to."""
+    x, c = Variable(np.array([0.5, 2], dtype)), np.array([1, 1], kind)
+    for y, expected in (
+        (x + c, [1.5, 3]), (c + x, [1.5, 3]), (x - c, [-0.5, 1]), (c - x, [0.5, -1]), (x * c, [0.5, 2]),
+        (c * x, [0.5, 2]), (x / c, [0.5, 2]), (c / x, [2, 0.5]), (x**c, [0.5, 2]), (c**x, [1, 1]), (x // c, [0, 2]),
+        (c // x, [2, 0]), (x @ c, 2.5), (c @ x, 2.5), (x * c[1], [0.5, 2]), (x * c[:1].reshape(()), [0.5, 2]),
+    ):  # fmt: skip
+        assert (y.dtype, y.array.tolist()) == (dtype, expected)
+    assert (Variable(np.array([1, 2])) * np.float32([0.5, 1])).array.tolist() == [0.5, 2]  # integers are promoted
+    assert (x * np.array([1j, 2])).dtype.kind == "c"
 
 
 def test_arrays_on_the_left_are_ours():

@@ -102,13 +102,13 @@ def _by_member(gy, x, W, ex, eW, eb):
         if x.ndim == 2:
             gx = summed(gx, 0)
     if eW:
-        gW = eW.out()
+        gW = eW.out(gy.dtype)
         if gW is None or not gW.transpose(0, 2, 1).flags.c_contiguous:
             gW = np.empty((K, W.shape[2], size), gy.dtype).transpose(0, 2, 1)
         for k in range(K):
             (x if x.ndim == 2 else x[k]).T.dot(gy[k], out=gW[k].T)
     if eb:
-        gb = eb.out()
+        gb = eb.out(gy.dtype)
         gb = np.empty((K, size), gy.dtype) if gb is None or not gb.flags.c_contiguous else gb
         one = ones_for(gy[0])
         for k in range(K):
@@ -161,7 +161,7 @@ class EmbedID(Function):
     def backward(self, gy, ids):
         if traced(gy):
             return AddRows(ids, self.ignored, self.shape).apply(gy)
-        return _add_rows(gy, ids, self.shape, self.ignored is not None, self.edges[0].out())
+        return _add_rows(gy, ids, self.shape, self.ignored is not None, self.edges[0].out(gy.dtype))
 
 
 class AddRows(Function):

@@ -127,7 +127,7 @@ def _weight_gradient(x, g, geometry):
 
 def _room(edge, shape, like):
     """Zeros where a gradient of this shape, a weight's or a bias's, will live, in the memory order of its kernel."""
-    room = edge.out()
+    room = edge.out(like.dtype)
     if room is None or not (room.T if len(shape) == 1 else room.transpose(2, 3, 1, 0)).flags.c_contiguous:
         room = xp_of(like).empty(shape if len(shape) == 1 else [shape[i] for i in (2, 3, 1, 0)], like.dtype)
         room = room if len(shape) == 1 else room.transpose(3, 2, 0, 1)

@@ -122,7 +122,7 @@ def steps_last(ds: Any) -> Any:
 
 def weight(vertex: Any, x: Any, *gs: Any) -> Any:
     """g @ x for the rows of all gs, written where the gradient of a weight will live if possible."""
-    xp, out, at = xp_of(x), vertex.out(), 0
+    xp, out, at = xp_of(x), vertex.out(x.dtype), 0
     if out is None or not out.flags.c_contiguous:
         out = xp.empty((sum(map(len, gs)), x.shape[1]), x.dtype)
     for g in gs:

@@ -69,7 +69,7 @@ def times_transposed(g: Any, M: Any) -> Any:
 def outer_product(x: Any, g: Any, vertex: Any) -> Any:
     """(x.T @ g).T for x (n, in), g (n, out): the gradient of a weight (out, in), written where it will live."""
     n, k, m = len(x), x.shape[1], g.shape[1]
-    out = vertex.out()
+    out = vertex.out(g.dtype)
     if out is None or not out.T.flags.c_contiguous:
         out = xp_of(g).empty((k, m), g.dtype).T
     a = part(k, SMALL // max(1, n * m))

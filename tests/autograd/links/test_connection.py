@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from rlcore.autograd import Variable, using_config
+from rlcore.autograd import Variable, grad, using_config
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
 from rlcore.rng import generator
@@ -194,3 +194,29 @@ def test_simplified_dropconnect():
     mask = np.ones((2, 3, 4), bool)
     expected = F.simplified_dropconnect(x, link.W, link.b, 0.5, mask=mask).array
     np.testing.assert_array_equal(link(x, mask=mask).array, expected)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: L.Linear(5, 3), lambda: L.Linear(600, 600), lambda: L.Linear(5, 3, relu=True),
+        lambda: L.EnsembleLinear(2, 5, 3), lambda: L.EmbedID(5, 3),
+    ],
+)  # fmt: skip
+def test_a_wide_gradient_does_not_go_where_a_narrow_one_lives(make):
+    link = make().flatten()
+    x = np.array([1, 2]) if isinstance(link, L.EmbedID) else normal(4, link.W.shape[-1])
+    grads = []
+    for dtype in (np.float32, np.float64):
+        y = link(x)
+        link.cleargrads()
+        F.sum(y * Variable(np.full(y.shape, 0.5, dtype))).backward()
+        grads.append([p.grad.copy() for p in link.params()])
+    for narrow, wide in zip(*grads):
+        assert wide.dtype == np.float32
+        np.testing.assert_allclose(wide, narrow, rtol=1e-5, atol=1e-6)
+    y, w = link(x), np.ones(y.shape)
+    assert all(g.dtype == np.float32 for g in grad([y], list(link.params()), [w]))
+    y.grad = w
+    assert y.grad.dtype == np.float32
+    y.backward()
