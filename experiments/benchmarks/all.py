@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import autograd
+import convolution
 import imports
 import optimizers
 import recurrent
@@ -36,7 +37,7 @@ def main() -> None:
     write = parser.parse_args().write
     rulers = [timing.ruler()]
     rows = []
-    for subject in (autograd, updates, optimizers, recurrent, training, imports):
+    for subject in (autograd, updates, optimizers, recurrent, convolution, training, imports):
         rows += subject.rows()
         rulers.append(timing.ruler())
     threads = "one thread" if timing.COUNT == "1" else f"{timing.COUNT} threads"
