@@ -117,9 +117,9 @@ def gumbel_softmax(log_pi, tau=0.1, axis=1, *, rng=None):
 
 
 def zoneout(h, x, ratio=0.5, *, rng=None):
-    """Each element of the old state h with probability `ratio`, else of the new state x; outside training x, as Chainer.
+    """Each element of the old state h with probability `ratio`, else of the new state x; outside training x.
 
-    Krueger et al. 2016, who take the mean of the two outside training.
+    Krueger et al. 2016, who take the mean of the two outside training; Chainer takes x.
     """
     if not 0 <= ratio <= 1:
         raise ValueError(f"zoneout: ratio must lie in [0, 1], got {ratio!r}")
