@@ -176,7 +176,7 @@ def selu(x, alpha=1.6732632423543772848170429916717, scale=1.0507009873554804934
 
 
 class Softplus(Function):
-    saves = "x y"
+    saves = "y"
 
     def __init__(self, beta: float):
         self.beta = beta
@@ -187,9 +187,8 @@ class Softplus(Function):
         x = x * self.beta
         return (np.maximum(x, 0) + np.log1p(np.exp(-abs(x)))) * (1 / self.beta)
 
-    def backward(self, gy, x, y):
-        d = x - y  # sigmoid(beta x) = exp(beta (x - y)), exact at both ends
-        return gy * np.exp(d if self.beta == 1 else d * self.beta)
+    def backward(self, gy, y):
+        return gy * -np.expm1(y * -self.beta)  # sigmoid(beta x) = 1 - exp(-beta y), exact at both ends
 
 
 def softplus(x, beta=1.0):

@@ -56,15 +56,16 @@ def test_swish_by_chainer():
 @pytest.mark.parametrize("dtype", "efd")
 @pytest.mark.parametrize("beta", [1.0, 2.0])
 def test_softplus_at_both_ends(dtype, beta):
-    x = Variable(np.array([-1e4, -9, 0, 9, 1e4], dtype))
+    x = Variable(np.array([-1e4, -9, 0, 9, 1e4, np.inf, -np.inf], dtype))
     y = F.softplus(x, beta)
     F.sum(y).backward()
     assert (y.dtype, x.grad.dtype) == (dtype, dtype)
     exact = np.log1p(np.exp(-9 * beta)) / beta
     slope = 1 / (1 + np.exp(9 * beta))
     half = np.finfo(dtype).tiny  # float16 has few digits below
-    np.testing.assert_allclose(y.array, [0, exact, np.log(2) / beta, 9 + exact, 1e4], rtol=2e-3, atol=half)
-    np.testing.assert_allclose(x.grad, [0, slope, 0.5, 1 - slope, 1], rtol=2e-2 if dtype == "e" else 1e-5, atol=half)
+    values, slopes = [0, exact, np.log(2) / beta, 9 + exact, 1e4, np.inf, 0], [0, slope, 0.5, 1 - slope, 1, 1, 0]
+    np.testing.assert_allclose(y.array, values, rtol=2e-3, atol=half)
+    np.testing.assert_allclose(x.grad, slopes, rtol=2e-2 if dtype == "e" else 1e-5, atol=half)
 
 
 def test_the_logarithm_of_softplus_stays_finite():
