@@ -70,7 +70,7 @@ def in_parts(n: int, nbytes: int, work: Callable[..., None], like: Any, *totals:
     Small products use one thread of BLAS, so the parts are dealt to threads: each adds to totals of its own, which
     are summed in a fixed order. On a device all items are one part.
     """
-    if not isinstance(like, np.ndarray):
+    if n and not isinstance(like, np.ndarray):
         work(0, n, totals)
         return
     m = max(1, min(n, CHUNK // max(1, nbytes)))
