@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rlcore.autograd import Variable
+from rlcore.autograd import Variable, grad
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
 from rlcore.autograd.functions import skinny
@@ -29,6 +29,18 @@ def test_a_linear_layer_with_large_weights(n, shape, bound):
     for g, expected in ((v.grad, gy @ W), (link.W.grad, gy.T @ x), (link.b.grad, gy.sum(axis=0))):
         assert g.shape == expected.shape
         np.testing.assert_allclose(g, expected, rtol=1e-11, atol=1e-11)
+
+
+def test_double_backprop_through_large_weights():
+    rng = generator(3)
+    arrays = [rng.normal(size=shape) for shape in ((3, 1024), (256, 1024), (256,))]
+    variables = [Variable(a) for a in arrays]
+    y, gy = F.linear(*variables), rng.normal(size=(3, 256))
+    plain, traced = (grad(y, variables, gy, enable_double_backprop=double) for double in (False, True))
+    for a, b in zip(plain, traced):
+        np.testing.assert_allclose(a.array, b.array, rtol=1e-11, atol=1e-11)
+    gx = grad(F.sum(traced[1] * arrays[1]), variables[0])[0]  # of x W^T weighed with gy
+    np.testing.assert_allclose(gx.array, gy @ arrays[1], rtol=1e-11, atol=1e-11)
 
 
 def test_strided_rows_and_no_rows():
