@@ -175,6 +175,8 @@ def test_settings_that_are_not_given():
         F.upsampling_2d(x4, indexes, 2, stride=2, pad=0, cover_all=True).array,
     )
     assert F.upsampling_2d(x4, indexes, 2).shape == (1, 2, 9, 9)
+    last = F.upsampling_2d(x4, indexes + 5, (2, 3)).array  # the last place of a window
+    np.testing.assert_array_equal(last[:, :, 1::2, 2::3], x4[:, :, :4, :4])
 
 
 def test_no_channels():
@@ -237,8 +239,8 @@ WRONG = [
     (ValueError, lambda: F.spatial_pyramid_pooling_2d(X2[0], 2, "max"), "spatial_pyramid_pooling_2d: expected x (N, C"),
     (
         IndexError,
-        lambda: F.upsampling_2d(X2, np.full(X2.shape, -1), 2),
-        "upsampling_2d: indexes must be from 0 to 3 for ksize (2, 2), got -1 to -1",
+        lambda: F.upsampling_2d(X2, np.arange(-1, 31).reshape(X2.shape).clip(-1, 3), 2),
+        "upsampling_2d: indexes must be from 0 to 3 for ksize (2, 2), got -1 to 3",
     ),
     (ValueError, lambda: F.max_pooling_2d(X2, 2, pad=-1), "max_pooling_2d: pad must be 2 integers of at least 0"),
     (ValueError, lambda: F.average_pooling_nd(X2, 2, pad_value=1), "average_pooling_nd: pad_value must be 0 or None"),
@@ -256,8 +258,8 @@ WRONG = [
     (TypeError, lambda: F.upsampling_2d(X2, X2, 2), "upsampling_2d: indexes must hold integers, got float32"),
     (
         IndexError,
-        lambda: F.upsampling_2d(X2, np.full(X2.shape, 4), 2),
-        "upsampling_2d: indexes must be from 0 to 3 for ksize (2, 2), got 4 to 4",
+        lambda: F.upsampling_2d(X2, np.arange(32).reshape(X2.shape).clip(0, 6), (2, 3)),
+        "upsampling_2d: indexes must be from 0 to 5 for ksize (2, 3), got 0 to 6",
     ),
 ]
 
