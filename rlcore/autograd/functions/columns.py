@@ -1,9 +1,7 @@
-"""Kernels of 2-D convolution, its input gradient and its weight gradient, on NHWC memory, for a few images at a time.
+"""Kernels of 2-D convolution, its input gradient and its weight gradient, on NHWC memory, a few images at a time.
 
-Patches become columns by one strided copy of whole rows, for a few images at a time, so that they stay in
-cache. The
-products are many small ones: below a million multiplications OpenBLAS skips packing and runs at 140 to 160 GFLOP/s
-instead of 105 (one AVX-512 core, 32 output channels).
+Patches become columns by strided copies of whole rows, and the products are many small ones: below a million
+multiplications OpenBLAS skips packing and runs at 140 to 160 GFLOP/s instead of 105 (one AVX-512 core, 32 channels).
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ from rlcore.autograd.functions.parts import CHUNK, scratch
 from rlcore.backend import xp_of
 
 SMALL = 1_000_000  # multiplications up to which OpenBLAS does not pack
-MORE = 1.3  # the growth of an image through padding from which spreading products beats a second convolution
 FEW = 32  # rows of a weight gradient's product, below which its sum over products costs too much
 ROWS = 256  # rows of a product, beyond which the weight gradient's slows down
 
