@@ -70,7 +70,9 @@ def generate_array(initializer: Any, shape: Any, xp: Any = np, dtype: Any = None
 def get_fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """(fan in, fan out) of a weight (out, in, *receptive field)."""
     if len(shape) < 2:
-        raise ValueError(f"this initializer needs a weight of at least two axes, got shape {shape}")
+        raise ValueError(
+            f"this initializer needs a weight of at least two axes, got shape {shape}; a number such as 0 does not"
+        )
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field
 

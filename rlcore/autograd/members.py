@@ -23,6 +23,8 @@ class Members:
             self._set_persistent(name, value)
             return
         object.__setattr__(self, name, value)
+        if isinstance(value, Parameter):
+            value.name = name
         if isinstance(value, (Members, Parameter)):
             changed()
 

@@ -135,7 +135,7 @@ class Parameter(Variable):
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         twin = Parameter(self.initializer, order=self.memory_order)
         twin.node.dtype, twin._update_enabled, twin.mover = self.node.dtype, self._update_enabled, self.mover
-        memo[id(self)] = twin
+        memo[id(self)], twin.name = twin, self.name
         if self.array is not None:
             twin.settle(self.array)
         changed()  # an optimizer copied along finds its parameters again

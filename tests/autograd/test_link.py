@@ -81,6 +81,13 @@ def test_cleargrads_after_a_change_of_structure():
     assert len(list(model.params())) == 3
 
 
+def test_a_parameter_has_the_name_of_its_attribute():
+    model = Net()
+    assert [p.name for p in model.params()] == [path.rsplit("/", 1)[1] for path, _ in model.namedparams()]
+    assert model.copy().l1.W.name == "W"
+    assert Parameter(0, 1).name is None
+
+
 def test_a_missing_attribute_is_named():
     with pytest.raises(AttributeError, match="'Net' object has no attribute 'l3'"):
         _ = Net().l3

@@ -169,6 +169,15 @@ def test_names_and_timing():
     with pytest.raises(TypeError, match="the hook must be callable, got int"):
         optimizer.add_hook(3)
 
+    class OfChainers:
+        call_for_each_param = True
+
+        def __call__(self, rule, param):
+            raise NotImplementedError
+
+    with pytest.raises(TypeError, match=r"a OfChainers wants \(rule, param\); here hooks get runs of parameters"):
+        optimizer.add_hook(OfChainers())
+
     class Nameless:
         def __call__(self, parts):
             pass

@@ -102,6 +102,8 @@ class Optimizer(LossScaling):
         """
         if not callable(hook):
             raise TypeError(f"add_hook: the hook must be callable, got {type(hook).__name__}")
+        if getattr(hook, "call_for_each_param", False):
+            raise TypeError(f"add_hook: a {type(hook).__name__} wants (rule, param); here hooks get runs of parameters")
         timing = getattr(hook, "timing", "pre") if timing == "auto" else timing
         name = name or getattr(hook, "name", None) or getattr(hook, "__name__", None)
         if timing not in self._hooks:
