@@ -89,6 +89,8 @@ class SoftmaxCrossEntropy(Function):
 
     def composite(self, x, t):
         index, dropped, factor = self.read(x, raw(t))
+        if dropped is not None:
+            x = where(~dropped.reshape(len(x), 1, *t.shape[1:]), x, 0.0)
         log_p = get_item(log_softmax(x), index)
         if dropped is not None:
             log_p = where(~dropped, log_p, 0.0)

@@ -78,6 +78,12 @@ def test_an_ignored_row_counts_for_nothing_whatever_it_holds(reduce, cache_score
         F.sum(expected).backward()
         assert y.array.ravel()[0] == expected.array.ravel()[0]
         np.testing.assert_array_equal(x.grad, np.vstack([alone.grad, np.zeros((3, 3))]))
+        with np.errstate(invalid="ignore"):
+            y = F.softmax_cross_entropy(x, t, **named)
+            traced = grad(y, x, np.ones_like(y.array), enable_double_backprop=True)[0]
+            second = grad(F.sum(traced * traced), x)[0]
+        np.testing.assert_allclose(traced.array, x.grad, rtol=1e-5, atol=1e-7)
+        assert np.isfinite(second.array).all()
 
 
 @pytest.mark.parametrize("normalize", [True, False])
