@@ -30,6 +30,9 @@ def test_cover_all_and_outsize():
     y = ones[:, :, :3]
     assert F.deconvolution_1d(y, W, stride=2, outsize=(6,)).array.tolist() == [[[1, 1, 2, 1, 2, 1]]]
     assert F.deconvolution_1d(y, W, stride=2, outsize=(8,)).array.tolist() == [[[1, 1, 2, 1, 2, 1, 1, 0]]]
+    dilated = F.deconvolution_1d(y, W, dilate=2)
+    assert F.deconvolution_1d(y, W, dilate=2, outsize=7).array.tolist() == dilated.array.tolist()
+    assert F.deconvolution_1d(y[:, :, :0], W[:, :, :1]).shape == (1, 1, 0)
     for wrong in (5, 9):
         with pytest.raises(ValueError, match=rf"deconvolution_1d: .*{wrong}"):
             F.deconvolution_1d(y, W, stride=2, outsize=(wrong,))
