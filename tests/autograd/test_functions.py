@@ -173,9 +173,13 @@ def test_a_gradient_is_of_its_inputs_shape_and_dtype(op, dtype):
 
 
 @EACH
-@pytest.mark.parametrize("layout", ["strided", "reversed", "transposed", "broadcast"])
+@pytest.mark.parametrize("layout", ["strided", "reversed", "transposed", "broadcast", "unaligned"])
 def test_layout_does_not_matter(op, layout):
     def laid(x):
+        if layout == "unaligned":
+            view = np.empty(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
+            view[...] = x
+            return view
         if layout == "transposed":
             return np.asfortranarray(x)
         if layout == "broadcast":  # strides of 0
