@@ -15,7 +15,7 @@ from rlcore.autograd.chain import Chain, ChainList, Sequential
 from rlcore.autograd.config import config, global_config, using_config
 from rlcore.autograd.debug import debug_mode, is_debug
 from rlcore.autograd.function import Function, force_backprop_mode, no_backprop_mode
-from rlcore.autograd.grad import grad
+from rlcore.autograd.grad import backward, grad
 from rlcore.autograd.hooks import FunctionHook
 from rlcore.autograd.link import Link
 from rlcore.autograd.link_calls import LinkHook
@@ -24,7 +24,7 @@ from rlcore.autograd.variable import Variable, as_array, as_variable
 
 __all__ = [
     "Chain", "ChainList", "Function", "FunctionHook", "Link", "LinkHook", "Parameter", "Sequential", "Variable",
-    "as_array", "as_variable", "computational_graph", "config", "debug_mode", "force_backprop_mode", "function_hooks",
-    "functions", "global_config", "grad", "initializers", "is_debug", "link_hooks", "links", "no_backprop_mode",
-    "optimizer_hooks", "optimizers", "serializers", "using_config",
+    "as_array", "as_variable", "backward", "computational_graph", "config", "debug_mode", "force_backprop_mode",
+    "function_hooks", "functions", "global_config", "grad", "initializers", "is_debug", "link_hooks", "links",
+    "no_backprop_mode", "optimizer_hooks", "optimizers", "serializers", "using_config",
 ]  # fmt: skip

@@ -30,6 +30,37 @@ def grad(
     return [None if v.node not in found else _like(found[v.node], v) for v in inputs]
 
 
+class _Joined(Function):
+    """Where passes from several outputs start as one."""
+
+    def __init__(self, seeds: list[Any]):
+        self.seeds = seeds
+
+    def forward(self, *xs: Any) -> Any:
+        return xp_of(xs[0]).ones((), xs[0].dtype)
+
+    def backward(self, gy: Any) -> Any:
+        return self.seeds if len(self.seeds) > 1 else self.seeds[0]
+
+
+def backward(outputs: Any, grad_outputs: Any = None, *, enable_double_backprop: bool = False) -> None:
+    """Add the gradients of several outputs to `.grad` of every leaf in one pass, which uses their graphs up.
+
+    outputs: a list of Variables; grad_outputs: one for each; None for the output's own `.grad`, or for one element 1.
+    """
+    outputs = _variables("outputs", outputs, "backward")
+    if not outputs:
+        raise ValueError("backward: expected one output or more, got none")
+    seeds = [v.grad for v in outputs] if grad_outputs is None else list(grad_outputs)
+    if len(seeds) != len(outputs):
+        raise ValueError(f"backward: {len(outputs)} outputs but {len(seeds)} grad_outputs; give one for each, or None")
+    for v, g in zip(outputs, seeds):
+        if g is None and v.size != 1:
+            raise ValueError(f"backward: a Variable of shape {v.shape} needs a gradient first: set its .grad")
+    seeds = [_seed(v, g, enable_double_backprop, "backward") for v, g in zip(outputs, seeds)]
+    _Joined(seeds).apply(*outputs).backward(enable_double_backprop=enable_double_backprop)
+
+
 def pull(starts: Any, wanted: set[Any], traced: bool, ends: Any = frozenset()) -> dict[Any, Any]:
     """Gradients at the wanted vertices, from (vertex, gradient) pairs; nothing passes through a vertex of ends.
 
@@ -83,11 +114,11 @@ class _Plain:
 _PLAIN = _Plain()
 
 
-def _variables(name: str, group: Any) -> list[Variable]:
+def _variables(name: str, group: Any, caller: str = "grad") -> list[Variable]:
     group = list(group) if isinstance(group, (list, tuple)) else [group]
     for v in group:
         if not isinstance(v, Variable):
-            raise TypeError(f"grad: {name} must be Variables, got {type(v).__name__}")
+            raise TypeError(f"{caller}: {name} must be Variables, got {type(v).__name__}")
     return group
 
 
@@ -107,12 +138,12 @@ def _between(starts: list[Any], wanted: set[Any], ends: Any) -> set[Any]:
     return needed
 
 
-def _seed(v: Variable, g: Any, traced: bool) -> Any:
+def _seed(v: Variable, g: Any, traced: bool, caller: str = "grad") -> Any:
     if g is None:
         g = xp_of(v.array).ones_like(v.array)
     array = g.array if isinstance(g, Variable) else g
     if array.shape != v.shape:
-        raise ValueError(f"grad: grad_outputs has shape {array.shape} for an output of shape {v.shape}")
+        raise ValueError(f"{caller}: grad_outputs has shape {array.shape} for an output of shape {v.shape}")
     if traced and isinstance(g, Variable):
         return g if g.dtype == v.dtype else cast(g, v.dtype)
     array = array.astype(v.dtype, copy=False)

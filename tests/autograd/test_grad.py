@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rlcore.autograd import Function, Parameter, Variable, grad
+from rlcore.autograd import Function, Parameter, Variable, backward, grad
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
 from rlcore.autograd.functions.math import Exp, Mul
@@ -233,3 +233,35 @@ def test_bad_arguments():
         grad(y, x, np.ones(3))
     with pytest.raises(ValueError, match="grad: 1 outputs but 2 grad_outputs"):
         grad([y], x, [np.ones(2), np.ones(2)])
+
+
+def test_backward_from_several_outputs_in_one_pass():
+    """The numbers of Chainer 7.8.1 for exp(x), its sum and its double."""
+    x = leaf(1.0, 2.0, dtype=np.float32)
+    h = F.exp(x)
+    backward([F.sum(h), h * 2], [None, np.float32([1, 0])])
+    np.testing.assert_allclose(x.grad, [8.154846, 7.3890557], rtol=1e-6)
+    x.cleargrad()
+    y = x * 2
+    y.grad = np.float32([1, 0])
+    backward([F.sum(x * x), y, Variable(np.array(1))])
+    assert x.grad.tolist() == [4, 4]
+    assert x.grad.dtype == np.float32
+    x.cleargrad()
+    backward((F.sum(x**3),), enable_double_backprop=True)
+    g = x.grad_var
+    x.cleargrad()
+    F.sum(g).backward()
+    assert x.grad.tolist() == [6, 12]
+    for wrong, error, match in (
+        (lambda: backward([x, F.sum(x)]), ValueError, r"backward: a Variable of shape \(2,\) needs a gradient first"),
+        (lambda: backward([F.sum(x)], [1.0, 2.0]), ValueError, "backward: 1 outputs but 2 grad_outputs"),
+        (lambda: backward([F.sum(x)], [np.ones(2)]), ValueError, r"backward: grad_outputs has shape \(2,\)"),
+        (lambda: backward([x.array]), TypeError, "backward: outputs must be Variables, got ndarray"),
+        (lambda: backward([]), ValueError, "backward: expected one output or more, got none"),
+        (lambda: backward([Variable(np.array(1))]), RuntimeError, "backward: this Variable has no graph"),
+    ):
+        x.cleargrad()
+        with pytest.raises(error, match=match):
+            wrong()
+        assert x.grad is None
