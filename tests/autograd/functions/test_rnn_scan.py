@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 from rlcore.autograd import Variable, grad, no_backprop_mode
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
+from rlcore.autograd.function import record as record_mode
 from rlcore.rng import generator
 
 T, N, SIZE, H = 6, 4, 3, 5
@@ -166,6 +169,21 @@ def test_without_a_graph_values_are_the_same(kind):
     for a, b in zip(plain, scan(*map(Variable, arrays))):
         assert not a.requires_grad
         np.testing.assert_array_equal(a.array, b.array)
+
+
+@both
+@pytest.mark.parametrize("steps", [1, T])
+@pytest.mark.parametrize("record", [False, True])
+def test_results_have_memory_of_their_own(kind, steps, record):
+    """Rollouts keep outputs and states, and may write into states."""
+    scan, _ = SCANS[kind]
+    x, *rest = inputs(kind)
+    found = []
+    for _ in range(2):
+        with record_mode(record):
+            found += [y.array for y in scan(*map(Variable, (x[:steps], *rest)))]
+    for a, b in itertools.combinations(found, 2):
+        assert not np.shares_memory(a, b)
 
 
 @both
