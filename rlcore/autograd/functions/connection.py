@@ -59,6 +59,8 @@ def linear(x, W, b=None, n_batch_axes=1):
         raise TypeError(f"linear: b is {b.dtype} and W is {W.dtype}; they must have one dtype")
     if x.ndim == 2 and n_batch_axes == 1:
         return Linear().apply(x, W, b)
+    if x.ndim < 2:
+        raise ValueError(f"linear: x {tuple(x.shape)} has no batch axis; x[None] is a batch of one")
     if not 1 <= n_batch_axes < x.ndim:
         raise ValueError(
             f"linear: n_batch_axes must be from 1 to {x.ndim - 1} for x {tuple(x.shape)}, got {n_batch_axes}"

@@ -122,6 +122,11 @@ WRONG = [
     ),
     (
         ValueError,
+        lambda: F.linear(ONES(4), ONES((5, 4))),
+        "linear: x (4,) has no batch axis; x[None] is a batch of one",
+    ),
+    (
+        ValueError,
         lambda: F.linear(ONES((2, 3, 4)), ONES((5, 4)), n_batch_axes=0),
         "linear: n_batch_axes must be from 1",
     ),
