@@ -66,6 +66,8 @@ def test_bilinear_of_images():
         (F.ensemble_linear, [(2, 5, 4), (2, 3, 4), (2, 3)]),
         (lambda W: F.embed_id(np.array([0, 2, 2]), W), [(4, 3)]),
         (lambda W: F.embed_id(np.array([0, 2, 2]), W, 0), [(4, 3)]),
+        (lambda *xs: F.lstm_scan(*xs)[0], [(3, 2, 3), (2, 4), (2, 4), (16, 3), (16, 4), (16,)]),
+        (lambda *xs: F.gru_scan(*xs)[0], [(3, 2, 3), (2, 4), (12, 3), (12, 4), (12,), (12,)]),
     ],
 )
 @pytest.mark.parametrize("layout", ["rows", "columns", "every other"])

@@ -6,7 +6,7 @@ import pytest
 from rlcore.autograd import Variable, grad
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
-from rlcore.autograd.functions import skinny
+from rlcore.autograd.functions import parts, skinny
 from rlcore.rng import generator
 
 
@@ -29,6 +29,20 @@ def test_a_linear_layer_with_large_weights(n, shape, bound):
     for g, expected in ((v.grad, gy @ W), (link.W.grad, gy.T @ x), (link.b.grad, gy.sum(axis=0))):
         assert g.shape == expected.shape
         np.testing.assert_allclose(g, expected, rtol=1e-11, atol=1e-11)
+
+
+def test_threads_share_the_products(monkeypatch):
+    monkeypatch.setattr(parts, "workers", parts._Workers())
+    parts.workers.count = 3
+    rng = generator(4)
+    x, W, gy = rng.normal(size=(7, 1024)), rng.normal(size=(256, 1024)), rng.normal(size=(7, 256))
+    vx, vW = Variable(x), Variable(W)
+    y = F.linear(vx, vW)
+    y.grad = gy
+    y.backward()
+    parts.workers.pool.shutdown()
+    for a, expected in ((y.array, x @ W.T), (vx.grad, gy @ W), (vW.grad, gy.T @ x)):
+        np.testing.assert_allclose(a, expected, rtol=1e-11, atol=1e-11)
 
 
 def test_double_backprop_through_large_weights():
