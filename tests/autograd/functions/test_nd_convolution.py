@@ -169,6 +169,9 @@ WRONG = [
     (lambda: F.convolution_1d(zeros(1, 2, 3), zeros(4, 2, 1), groups=0), "expected x (N, C, *sizes) and W"),
     (lambda: F.convolution_nd(zeros(1, 2), zeros(4, 2)), "convolution_nd: expected x (N, C, 1 sizes)"),
     (lambda: F.deconvolution_nd(zeros(1, 2), zeros(4, 2)), "deconvolution_nd: expected x (N, C, 1 sizes)"),
+    (lambda: F.depthwise_convolution_2d(zeros(2, 3, 3), zeros(2, 3, 1, 1)), "expected x (N, C, 2 sizes)"),
+    (lambda: F.depthwise_convolution_2d(zeros(1, 2, 3, 3), zeros(2, 2, 1)), "depthwise_convolution_2d: expected x"),
+    (lambda: F.depthwise_convolution_2d(zeros(1, 2, 3, 3), zeros(3, 2, 1, 1), zeros(3)), "expected b (6,), got b (3,)"),
     (lambda: F.local_convolution_2d(zeros(2, 3, 3), zeros(4, 1, 1, 2, 3, 3)), "local_convolution_2d: expected x (N, C"),
     (lambda: F.local_convolution_2d(zeros(1, 2, 3, 3), zeros(4, 1, 1, 2)), "expected W (out, oh, ow, C, kh, kw)"),
     (
