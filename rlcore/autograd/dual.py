@@ -42,6 +42,14 @@ def beside(v: Any, x: Any) -> Any:
     return x
 
 
+def floats(name: str, x: Any) -> Any:
+    """The array behind x; TypeError unless it holds floats: with integers the function would round in silence."""
+    array = raw(x)
+    if array.dtype.kind != "f":
+        raise TypeError(f"{name}: expected floats, got {array.dtype}; cast with astype('float32')")
+    return array
+
+
 def zero_like(x: Any) -> Any:
     """Zero to compare x with: for NumPy's float32 an array, 0.3 us less in an operation than a Python number."""
     return _ZERO if x.dtype is _ZERO.dtype and isinstance(x, np.ndarray) else 0

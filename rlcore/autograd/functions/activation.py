@@ -6,7 +6,7 @@ import numpy as np
 
 from rlcore import rng as _rng
 from rlcore.autograd.config import config
-from rlcore.autograd.dual import raw, rectified, row_sum, sum_to, weak, where_positive, zero_like
+from rlcore.autograd.dual import floats, raw, rectified, row_sum, sum_to, weak, where_positive, zero_like
 from rlcore.autograd.function import UFUNCS, Function
 from rlcore.autograd.functions.array import reshape
 from rlcore.autograd.functions.joining import concat
@@ -139,7 +139,7 @@ def rrelu(x, l=1.0 / 8, u=1.0 / 3, *, r=None, return_r=False, rng=None):  # noqa
 
     r: the slopes to use in train mode, of x's shape and dtype; return_r: give (y, r).
     """
-    array = raw(x)
+    array = floats("rrelu", x)
     if not config.train:
         r = xp_of(array).zeros(array.shape, array.dtype) + (l + u) / 2
     elif r is None:
@@ -162,7 +162,7 @@ class Elu(Function):
         return np.maximum(x, 0) + self.alpha * np.expm1(np.minimum(x, 0))
 
     def backward(self, gy, y, low):
-        return gy * ((y + self.alpha) * low + ~low)
+        return gy * ((np.minimum(y, 0) + self.alpha) * low + ~low)  # an infinite y times 0 would be nan
 
 
 def elu(x, alpha=1.0):

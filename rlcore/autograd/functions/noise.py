@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rlcore.autograd.config import config
-from rlcore.autograd.dual import raw, shape_of, traced
+from rlcore.autograd.dual import floats, raw, shape_of, traced
 from rlcore.autograd.function import Function
 from rlcore.autograd.functions.activation import softmax
 from rlcore.autograd.functions.array import reshape
@@ -59,7 +59,7 @@ def dropout(x, ratio=0.5, *, mask=None, return_mask=False, rng=None):
     if not config.train:
         y, mask = x if traced(x) else identity(x), None
     else:
-        array = raw(x)
+        array = floats("dropout", x)
         if mask is None:
             mask = _kept(array.shape, ratio, array, rng)
             mask *= 1 / (1 - ratio)
@@ -96,7 +96,7 @@ def gaussian(mean, ln_var, *, eps=None, return_eps=False, rng=None):
 
     Kingma and Welling 2013. With return_eps a pair with eps.
     """
-    array = raw(mean)
+    array = floats("gaussian", mean)
     if eps is None:
         kind = np.float64 if array.dtype == np.float64 else np.float32
         eps = xp_of(array).asarray((rng or default()).standard_normal(array.shape, kind))
@@ -111,7 +111,7 @@ def gumbel_softmax(log_pi, tau=0.1, axis=1, *, rng=None):
 
     log_pi: logarithms of probabilities, normalised or not. Jang et al. 2016, Maddison et al. 2016.
     """
-    array = raw(log_pi)
+    array = floats("gumbel_softmax", log_pi)
     noise = xp_of(array).asarray((rng or default()).gumbel(size=array.shape)).astype(array.dtype)
     return softmax((log_pi + noise) / tau, axis)
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from rlcore.autograd.dual import column_sum, ones_for, raw
+from rlcore.autograd.dual import column_sum, floats, ones_for, raw
 from rlcore.autograd.frame import Frame
 from rlcore.autograd.function import Function
 from rlcore.autograd.functions.array import cast, reshape
@@ -74,6 +74,7 @@ def _affine(x, gamma, beta, keys, dtype):
 
 def _keys(name, x, gamma, axis, **others):
     """The axes that keep their statistics apart, after a look at the shapes and dtypes of all arguments."""
+    floats(name, x)
     if axis is None:
         keys = tuple(range(1, 1 + gamma.ndim))
     else:

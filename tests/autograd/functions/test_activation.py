@@ -154,3 +154,10 @@ X = np.zeros((2, 4, 3), np.float32)
 def test_bad_input_is_named(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+@pytest.mark.parametrize("f", [F.elu, F.selu])
+def test_the_gradient_at_infinity_is_that_of_the_line(f):
+    x = Variable(np.array([np.inf, 5.0]))
+    f(x)[0].backward()
+    assert x.grad.tolist() == [F.elu(np.ones(1)).item() if f is F.elu else 1.0507009873554805, 0]

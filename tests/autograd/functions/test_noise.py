@@ -178,3 +178,18 @@ def test_dropconnect_takes_a_mask_of_floats():
 def test_bad_input(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("dropout", F.dropout),
+        ("gaussian", lambda x: F.gaussian(x, x)),
+        ("gumbel_softmax", F.gumbel_softmax),
+        ("rrelu", F.rrelu),
+        ("layer_normalization", lambda x: F.layer_normalization(x, x[0], x[0])),
+    ],
+)
+def test_integers_are_refused_where_they_would_be_rounded(name, call):
+    with pytest.raises(TypeError, match=rf"{name}: expected floats, got int64; cast with astype\('float32'\)"):
+        call(np.ones((2, 2), np.int64))
