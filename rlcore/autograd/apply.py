@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from rlcore.autograd.function import Function, Slot, name_of, next_order, recording
+from rlcore.autograd.functions.math import Identity
 from rlcore.autograd.hooks import arranged
 from rlcore.autograd.variable import Variable
 
@@ -46,6 +48,7 @@ def written_out(cls: type[Function]) -> Any:
     scope = {
         "Variable": Variable, "new": object.__new__, "next_order": next_order, "recording": recording, "Slot": Slot,
         "generic": np.generic, "asarray": np.asarray, "ndarray": np.ndarray, "explained": explained, "names": names,
+        "apart": apart,
     }  # fmt: skip
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         if set(names) & set(saves):
@@ -58,6 +61,8 @@ def written_out(cls: type[Function]) -> Any:
         unpack = "".join(_UNPACK_ONE.format(n) for n in names)
         anything = " or ".join(f"e_{n} is not None" for n in names)
         edges, listed = _tuple([f"e_{n}" for n in names]), f"[{call}]"
+        if twice := " or ".join(f"e_{a} is e_{b} is not None" for a, b in combinations(names, 2)):
+            edges = f"apart({edges}) if {twice} else {edges}"
 
     def kept(name: str) -> str:
         if re.fullmatch(r"y\d+", name):
@@ -73,6 +78,21 @@ def written_out(cls: type[Function]) -> Any:
     exec(compile(text, f"<apply of {cls.__name__}>", "exec"), scope)
     scope["apply"].__doc__ = Function.apply.__doc__
     return arranged(cls, scope["apply"])
+
+
+def apart(edges: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The edges of an op that has one vertex in two places, a leaf's further ones behind an identity.
+
+    In the memory that waits for a leaf's gradient an op may write one gradient, not two.
+    """
+    out: list[Any] = []
+    for e in edges:
+        if e is not None and e.slot is not None and e in out:
+            op = Identity()
+            op.edges, op.order, op.g, op.saved = (e,), next_order(), None, ()
+            e = op
+        out.append(e)
+    return tuple(out)
 
 
 def _tuple(texts: list[str]) -> str:

@@ -12,6 +12,8 @@ import pytest
 
 from rlcore.autograd import (
     Function,
+    Link,
+    Parameter,
     Sequential,
     Variable,
     force_backprop_mode,
@@ -702,3 +704,30 @@ def test_laying_out_between_forward_and_backward_is_no_change():
     loss.backward()
     for p, q in zip(model.params(), expected.params()):
         np.testing.assert_array_equal(p.grad, q.grad)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, W, b: F.linear(W, W),
+        lambda x, W, b: F.linear(x, W[:, :3], b) * F.layer_normalization(x, b, b),
+        lambda x, W, b: F.gru_scan(x[None, :, :1], None, x[:, :1], x[:, :1], b, b)[0],
+    ],
+)
+def test_a_parameter_may_be_two_inputs_of_an_op(f):
+    """Each gradient would be written where the parameter's gradient lives."""
+    rng = generator(0)
+    x, W, b = (rng.standard_normal(shape) for shape in ((3, 3), (3, 3), (3,)))
+    link = Link()
+    link.W, link.b = Parameter(W, order=(1, 0)), Parameter(b)
+    free = Variable(W), Variable(b)
+    weights = None
+    link.flatten()
+    for ws in ((link.W, link.b), free):
+        y = f(x, *ws)
+        weights = rng.standard_normal(y.shape) if weights is None else weights
+        F.sum(y * weights).backward()
+    for p, v in zip((link.W, link.b), free):
+        if v.grad is not None:
+            np.testing.assert_allclose(p.grad, v.grad, rtol=1e-12)
+            assert np.shares_memory(p.grad, link.flat_grad)
