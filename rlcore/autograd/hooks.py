@@ -68,9 +68,9 @@ class FunctionHook:
     def __enter__(self: H) -> H:
         if self in at_work():
             raise ValueError(f"{self.name}: this hook is at work already")
+        self.added(None)
         SWAP.acquire()
         _hooks.set((*at_work(), self))
-        self.added(None)
         return self
 
     def __exit__(self, *error: Any) -> None:

@@ -33,7 +33,8 @@ class Link(Members):
 
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
-        direct = cls.__call__ is Link.__call__ or cls.__call__ in {base.__dict__.get("forward") for base in cls.__mro__}
+        call, plain = (getattr(c.__call__, "plain", c.__call__) for c in (cls, Link))  # behind a hook at work
+        direct = call is plain or call in {base.__dict__.get("forward") for base in cls.__mro__}
         if "forward" in cls.__dict__ and "__call__" not in cls.__dict__ and direct:
             cls.__call__ = cls.__dict__["forward"]  # type: ignore[method-assign]  # saves a frame for each call
 

@@ -40,9 +40,11 @@ class LinkHook:
     name = "LinkHook"
 
     def __enter__(self: H) -> H:
+        if self in _working.get():
+            raise ValueError(f"{self.name}: this hook is at work already")
+        self.added(None)
         _swap().acquire()
         _working.set((*_working.get(), self))
-        self.added(None)
         return self
 
     def __exit__(self, *error: Any) -> None:

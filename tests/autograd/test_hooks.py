@@ -253,3 +253,16 @@ def test_timer_waits_for_a_device(monkeypatch):
     with TimerHook():
         F.tanh(device.Array(X))
     assert len(waits) == 2
+
+
+def test_a_hook_that_refuses_to_begin_is_not_at_work():
+    class Refuses(Log):
+        def added(self, function):
+            raise RuntimeError("no")
+
+    hook = Refuses()
+    with pytest.raises(RuntimeError, match="no"), hook:
+        pass
+    F.tanh(X)
+    assert hook.calls == []
+    assert hooks.SWAP.users == 0

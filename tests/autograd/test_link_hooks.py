@@ -293,3 +293,35 @@ def test_weight_standardization():
     hook = link.local_link_hooks["WeightStandardization"]
     F.sum(F.linear(Variable(X), hook.normalized(link, V)) ** 3).backward()
     np.testing.assert_allclose(link.W.grad, V.grad, rtol=1e-12)
+
+
+def test_a_hook_that_refuses_to_begin_is_not_at_work():
+    class Refuses(Log):
+        def added(self, link):
+            raise RuntimeError("no")
+
+    hook = Refuses()
+    with pytest.raises(RuntimeError, match="no"), hook:
+        pass
+    linear()(X)
+    assert hook.calls == []
+    assert link_calls._swap().users == 0
+
+
+def test_a_hook_is_at_work_once():
+    hook = Log()
+    with hook, pytest.raises(ValueError, match="LinkHook: this hook is at work already"), hook:
+        pass
+    linear()(X)
+    assert hook.calls == [("added", None), ("deleted", None)]
+
+
+def test_a_class_made_while_a_hook_is_at_work_has_its_own_forward():
+    with Log():
+
+        class Negative(L.Linear):
+            def forward(self, x):
+                return -super().forward(x)
+
+    link = Negative(3, 4)
+    np.testing.assert_array_equal(link(np.float32(X)).array, -F.linear(np.float32(X), link.W, link.b).array)
