@@ -22,10 +22,11 @@ class Members:
         if persistent is not None and name in persistent:
             self._set_persistent(name, value)
             return
+        before = self.__dict__.get(name)
         object.__setattr__(self, name, value)
         if isinstance(value, Parameter):
             value.name = name
-        if isinstance(value, (Members, Parameter)):
+        if isinstance(value, (Members, Parameter)) or isinstance(before, (Members, Parameter)):
             changed()
 
     def __delattr__(self, name: str) -> None:

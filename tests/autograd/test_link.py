@@ -81,6 +81,18 @@ def test_cleargrads_after_a_change_of_structure():
     assert len(list(model.params())) == 3
 
 
+def test_a_link_that_is_taken_out_is_no_longer_there():
+    model = Net()
+    optimizer = optimizers.SGD().setup(model)
+    F.sum(model(X)).backward()
+    optimizer.update()
+    model.l2, l2 = F.relu, model.l2
+    F.sum(l2(np.ones((1, 3), np.float32))).backward()
+    before = l2.W.array.copy()
+    optimizer.update()
+    np.testing.assert_array_equal(l2.W.array, before)
+
+
 def test_a_parameter_has_the_name_of_its_attribute():
     model = Net()
     assert [p.name for p in model.params()] == [path.rsplit("/", 1)[1] for path, _ in model.namedparams()]
