@@ -21,9 +21,9 @@ class Depthwise(Trilinear):
         (M, C), w, x = W.shape[:2], self.w, channels_last(x)
         y = xp_of(x).zeros((M, len(x), *w.outs, C), x.dtype)
         for index, i, o in w.offsets():
-            part = x[(slice(None), *i)]
+            part = x[i]
             for m in range(M):
-                y[(m, slice(None), *o)] += part * W[(m, slice(None), *index)]
+                y[m][o] += part * W[m][index]
         y = y.transpose(*range(1, y.ndim), 0).reshape(len(x), *w.outs, C * M)
         if b is not None:
             y += b
@@ -47,7 +47,7 @@ class DepthwiseInputGradient(Trilinear):
         x = xp_of(g).zeros((len(g), *w.ins, C), g.dtype)
         for index, i, o in w.offsets():
             for m in range(M):
-                x[(slice(None), *i)] += g[(slice(None), *o, slice(None), m)] * W[(m, slice(None), *index)]
+                x[i] += g[o][..., m] * W[m][index]
         return channels_first(x)
 
     def backward(self, gx, g, W):
@@ -68,9 +68,9 @@ class DepthwiseWeightGradient(Trilinear):
         gW = xp_of(x).empty((M, C, *w.ksize), x.dtype)
         for index, i, o in w.offsets():
             for m in range(M):
-                both = x[(slice(None), *i)] * g[(slice(None), *o, slice(None), m)]
+                both = x[i] * g[o][..., m]
                 both = both.reshape(math.prod(both.shape[:-1]), C)
-                gW[(m, slice(None), *index)] = ones_for(both).dot(both)
+                gW[m][index] = ones_for(both).dot(both)
         return gW
 
     def backward(self, gW, x, g):

@@ -84,7 +84,8 @@ class Stack(Function):
         return y
 
     def backward(self, gy):
-        gs = [gy[(*self.before, i)] for i in range(len(self.edges))]
+        places = [(*self.before, i) for i in range(len(self.edges))]
+        gs = [gy[place] for place in places]
         return gs[0] if len(gs) == 1 else gs
 
 
@@ -104,7 +105,8 @@ class Separate(Function):
     def forward(self, x):
         before = (slice(None),) * self.axis
         self.n = x.shape[self.axis]
-        return tuple([x[(*before, i)] for i in range(self.n)])
+        places = [(*before, i) for i in range(self.n)]
+        return tuple([x[place] for place in places])
 
     def backward(self, gys):
         gs = _whole(gys, [None] * self.n)
@@ -195,7 +197,8 @@ class SplitAxis(Function):
     def forward(self, x):
         self.shape = x.shape
         before = (slice(None),) * self.axis
-        return [x[(*before, slice(start, end))] for start, end in pairwise([0, *self.at, None])]
+        parts = [(*before, slice(start, end)) for start, end in pairwise([0, *self.at, None])]
+        return [x[part] for part in parts]
 
     def backward(self, gys):
         n = len(self.at) + 1

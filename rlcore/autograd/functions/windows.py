@@ -63,10 +63,14 @@ class Windows:
         return slice(first, first + (high - low - 1) * stride + 1, stride), slice(low, high)
 
     def offsets(self) -> Any:
-        """For each offset in a window, row by row: its index, the slices of the input and those of the output."""
+        """For each offset in a window, row by row: its index, the slices of the input and those of the output.
+
+        All three leave the axis before the windows' whole.
+        """
+        whole = slice(None)
         for index in itertools.product(*map(range, self.ksize)):
             pairs = [axis[j] for axis, j in zip(self.axes, index)]
-            yield index, tuple([p[0] for p in pairs]), tuple([p[1] for p in pairs])
+            yield (whole, *index), (whole, *[p[0] for p in pairs]), (whole, *[p[1] for p in pairs])
 
 
 @lru_cache(256)
@@ -92,7 +96,8 @@ def columns(x: Any, w: Windows, out: Any = None) -> Any:
     wide = x
     if w.padded or not x.flags.c_contiguous:
         wide = (xp_of(x).zeros if w.padded else xp_of(x).empty)((N, *sizes, C), x.dtype)
-        wide[(slice(None), *[slice(p, p + i) for p, i in zip(w.pad, w.ins)])] = x
+        inner = (slice(None), *[slice(p, p + i) for p, i in zip(w.pad, w.ins)])
+        wide[inner] = x
     step = [C * x.dtype.itemsize * math.prod(sizes[axis + 1 :]) for axis in range(-1, w.ndim)]
     outs, ksize = ([n * s for n, s in zip(step[1:], t)] for t in (w.stride, w.dilate))
     shape = (N, *w.outs, *w.ksize, C)
@@ -107,7 +112,7 @@ def overlap(cols: Any, w: Windows) -> Any:
     """The adjoint of `columns`: (N, *outs, *ksize, C) added up where they came from, (N, *ins, C)."""
     x = xp_of(cols).zeros((len(cols), *w.ins, cols.shape[-1]), cols.dtype)
     for index, i, o in w.offsets():
-        x[(slice(None), *i)] += cols[(slice(None), *o, *index)]
+        x[i] += cols[o + index[1:]]
     return x
 
 

@@ -32,7 +32,7 @@ def test_offsets_join_what_they_should():
             continue
         w = Windows((size,), (out,), (k,), (stride,), (pad,), (dilate,))
         joined = set()
-        for (j,), (i,), (o,) in w.offsets():
+        for (_, j), (_, i), (_, o) in w.offsets():
             ins, outs = range(size)[i], range(out)[o]
             assert len(ins) == len(outs)
             joined |= {(j, a, b) for a, b in zip(ins, outs)}
