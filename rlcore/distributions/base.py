@@ -155,13 +155,18 @@ def broadcast(owner: str, **parameters: Any) -> tuple[int, ...]:
 def normal_noise(like: Any, shape: tuple[int, ...], rng: np.random.Generator) -> Any:
     """Standard normal draws beside `like`, of its dtype."""
     kind = np.float32 if like.dtype == np.float32 else np.float64
-    return beside(like, rng.standard_normal(shape, dtype=kind))
+    return array_like(like, rng.standard_normal(shape, dtype=kind))
 
 
-def beside(like: Any, values: Any) -> Any:
+def array_like(like: Any, values: Any) -> Any:
     """values as an array of like's module and dtype."""
     array = as_array(like)
     return xp_of(array).asarray(values, dtype=array.dtype)
+
+
+def value_like(like: Any, x: Any) -> Any:
+    """A value of a distribution beside its parameter `like`: whatever is no Variable takes that one's dtype."""
+    return x if isinstance(x, Variable) else as_variable(array_like(like, x))
 
 
 def log_under(y: Any) -> Any:

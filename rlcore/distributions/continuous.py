@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd import as_array, as_variable
+from rlcore.autograd import as_array
 from rlcore.autograd import functions as F
 from rlcore.distributions.base import (
     Reparameterised,
-    beside,
+    array_like,
     broadcast,
     floats,
     lazy,
     normal_noise,
     one_of,
     register_kl,
+    value_like,
 )
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -85,7 +86,7 @@ class Normal(Reparameterised):
         return F.log_ndtr((self.loc - x) / self.scale)
 
     def icdf(self, x: Any) -> Any:
-        return self.loc + self.scale * F.ndtri(x)
+        return self.loc + self.scale * F.ndtri(value_like(self.loc, x))
 
 
 @register_kl(Normal, Normal)
@@ -108,7 +109,7 @@ class Laplace(Reparameterised):
 
     def _rdraw(self, sample_shape: tuple[int, ...], rng: np.random.Generator) -> Any:
         noise = rng.laplace(size=(*sample_shape, *self.batch_shape))
-        return self.loc + self.scale * beside(self.loc, noise)
+        return self.loc + self.scale * array_like(self.loc, noise)
 
     def log_prob(self, x: Any) -> Any:
         return -abs(x - self.loc) / self.scale - F.log(2 * self.scale)
@@ -129,11 +130,11 @@ class Laplace(Reparameterised):
 
     def cdf(self, x: Any) -> Any:
         z = (x - self.loc) / self.scale
-        return 0.5 - 0.5 * beside(z, np.sign(as_array(z))) * F.expm1(-abs(z))
+        return 0.5 - 0.5 * array_like(z, np.sign(as_array(z))) * F.expm1(-abs(z))
 
     def icdf(self, x: Any) -> Any:
-        d = as_variable(x) - 0.5
-        return self.loc - self.scale * beside(d, np.sign(as_array(d))) * F.log1p(-2 * abs(d))
+        d = value_like(self.loc, x) - 0.5
+        return self.loc - self.scale * array_like(d, np.sign(as_array(d))) * F.log1p(-2 * abs(d))
 
 
 @register_kl(Laplace, Laplace)
@@ -167,13 +168,13 @@ class Uniform(Reparameterised):
         return {"low": self.low, "high": self.high}
 
     def _rdraw(self, sample_shape: tuple[int, ...], rng: np.random.Generator) -> Any:
-        return self.low + self.scale * beside(self.low, rng.random((*sample_shape, *self.batch_shape)))
+        return self.low + self.scale * array_like(self.low, rng.random((*sample_shape, *self.batch_shape)))
 
     def log_prob(self, x: Any) -> Any:
         x = as_array(x)
         inside = (x >= self.low.array) & (x <= self.high.array)
         flat = F.broadcast_to(-F.log(self.scale), inside.shape)
-        return F.where(inside, flat, beside(flat, -np.inf))
+        return F.where(inside, flat, array_like(flat, -np.inf))
 
     @property
     def mean(self) -> Any:
@@ -200,4 +201,4 @@ class Uniform(Reparameterised):
 def _kl_uniform(a: Uniform, b: Uniform) -> Any:
     within = (a.low.array >= b.low.array) & (a.high.array <= b.high.array)
     kl = F.broadcast_to(F.log(b.scale) - F.log(a.scale), within.shape)
-    return F.where(within, kl, beside(kl, np.inf))
+    return F.where(within, kl, array_like(kl, np.inf))

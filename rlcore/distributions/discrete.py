@@ -10,7 +10,7 @@ import numpy as np
 from rlcore.autograd import as_array, as_variable
 from rlcore.autograd import functions as F
 from rlcore.backend import xp_of
-from rlcore.distributions.base import Distribution, beside, floats, lazy, log_under, one_of, register_kl
+from rlcore.distributions.base import Distribution, array_like, floats, lazy, log_under, one_of, register_kl
 
 
 class Categorical(Distribution):
@@ -31,7 +31,7 @@ class Categorical(Distribution):
         self.mask = None
         if mask is not None:
             self.mask = mask = _checked_mask(mask, given)
-            given = F.where(mask, given, beside(given, -np.inf))
+            given = F.where(mask, given, array_like(given, -np.inf))
         self.logit = given
         self.batch_shape = given.shape[:-1]
 
@@ -104,7 +104,7 @@ def _integers(owner: str, x: Any) -> Any:
 def _kl_categorical(a: Categorical, b: Categorical) -> Any:
     if a.n != b.n:
         raise ValueError(f"kl_divergence: Categoricals over {a.n} and {b.n} values")
-    needed = F.where(a.p.array > 0, b.log_p, beside(b.log_p, 0))  # 0 * log(0 / q) is 0, p * log(p / 0) is infinite
+    needed = F.where(a.p.array > 0, b.log_p, array_like(b.log_p, 0))  # 0 * log(0 / q) is 0, p * log(p / 0) is infinite
     return F.sum(a.p * (log_under(a.log_p) - needed), axis=-1)
 
 
@@ -189,9 +189,9 @@ class Bernoulli(Distribution):
 
     def log_prob(self, x: Any) -> Any:
         x = as_array(x)
-        sign = beside(self.logit, 1 - 2 * x.astype(self.logit.dtype))
+        sign = array_like(self.logit, 1 - 2 * x.astype(self.logit.dtype))
         y = -F.softplus(sign * self.logit)
-        return F.where((x == 0) | (x == 1), y, beside(y, -np.inf)) if self.binary_check else y
+        return F.where((x == 0) | (x == 1), y, array_like(y, -np.inf)) if self.binary_check else y
 
     @property
     def mean(self) -> Any:

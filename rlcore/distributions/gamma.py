@@ -9,7 +9,7 @@ import numpy as np
 from rlcore.autograd import as_variable
 from rlcore.autograd import functions as F
 from rlcore.backend import to_cpu
-from rlcore.distributions.base import Distribution, beside, broadcast, floats, register_kl
+from rlcore.distributions.base import Distribution, array_like, broadcast, floats, register_kl, value_like
 
 
 class Gamma(Distribution):
@@ -25,9 +25,10 @@ class Gamma(Distribution):
 
     def _draw(self, sample_shape: tuple[int, ...], rng: np.random.Generator) -> Any:
         drawn = rng.standard_gamma(to_cpu(self.k.array), (*sample_shape, *self.batch_shape))
-        return as_variable(beside(self.k, drawn) * self.theta.array)
+        return as_variable(array_like(self.k, drawn) * self.theta.array)
 
     def log_prob(self, x: Any) -> Any:
+        x = value_like(self.k, x)
         return (self.k - 1) * F.log(x) - x / self.theta - F.lgamma(self.k) - self.k * F.log(self.theta)
 
     @property
@@ -71,9 +72,10 @@ class Beta(Distribution):
 
     def _draw(self, sample_shape: tuple[int, ...], rng: np.random.Generator) -> Any:
         drawn = rng.beta(to_cpu(self.a.array), to_cpu(self.b.array), (*sample_shape, *self.batch_shape))
-        return as_variable(beside(self.a, _inside(drawn, self.a.dtype)))
+        return as_variable(array_like(self.a, _inside(drawn, self.a.dtype)))
 
     def log_prob(self, x: Any) -> Any:
+        x = value_like(self.a, x)
         return (self.a - 1) * F.log(x) + (self.b - 1) * F.log1p(-x) - log_beta(self.a, self.b)
 
     @property
@@ -88,7 +90,7 @@ class Beta(Distribution):
     @property
     def mode(self) -> Any:
         """(a - 1) / (a + b - 2) if both exceed 1, else the one end that is likeliest, or the mean if neither is."""
-        a, b, one = self.a.array, self.b.array, beside(self.a, 1)
+        a, b, one = self.a.array, self.b.array, array_like(self.a, 1)
         inner = (a > 1) & (b > 1)
         at_one, at_zero = (a >= 1) & (b < 1) | (a > 1) & (b <= 1), (b >= 1) & (a < 1) | (b > 1) & (a <= 1)
         formula = (self.a - 1) / F.where(inner, self.a + self.b - 2, one)

@@ -13,11 +13,12 @@ from rlcore.autograd import functions as F
 from rlcore.distributions.base import (
     Distribution,
     Reparameterised,
-    beside,
+    array_like,
     floats,
     kl_divergence,
     normal_noise,
     register_kl,
+    value_like,
 )
 from rlcore.distributions.continuous import HALF_LOG_2PI, Normal
 from rlcore.distributions.discrete import total
@@ -108,7 +109,7 @@ class MultivariateNormal(Reparameterised):
         return F.reshape(F.batch_inv(matrices), self.scale_tril.shape)
 
     def log_prob(self, x: Any) -> Any:
-        d = as_variable(x) - self.loc
+        d = value_like(self.loc, x) - self.loc
         z = F.matmul(self._inverse(), F.expand_dims(d, -1))[..., 0]
         return -0.5 * F.sum(z * z, axis=-1) - self._half_log_det() - self.d * HALF_LOG_2PI
 
@@ -192,7 +193,7 @@ class SquashedGaussian(Reparameterised):
 
 def _number(like: Any, value: Any) -> Any:
     """A Python number, or an array beside like."""
-    return value if isinstance(value, float) else beside(like, value)
+    return value if isinstance(value, float) else array_like(like, value)
 
 
 @register_kl(SquashedGaussian, SquashedGaussian)

@@ -33,6 +33,15 @@ def test_log_prob_is_scipys(case, dtype):
 
 
 @EACH
+def test_a_constant_takes_the_parameters_dtype(case):
+    d = case(np.float32)
+    assert d.log_prob(case.x).dtype == np.float32
+    assert d.log_prob(case.x[0]).dtype == np.float32
+    if case.reparameterised:
+        assert d.cdf(case.x).dtype == d.icdf(np.array([0.05, 0.5, 0.99])).dtype == d.icdf(0.5).dtype == np.float32
+
+
+@EACH
 def test_moments_and_entropy_are_scipys(case):
     d, twin = case(), case.twin(*case.parameters)
     np.testing.assert_allclose(d.mean.array, twin.mean(), rtol=1e-12)

@@ -133,6 +133,11 @@ def test_squashed_entropy_has_no_formula_and_divergence_is_the_gaussians():
     np.testing.assert_allclose(D.kl_divergence(d, e).array, (0.5 / SCALE**2).sum(1))
 
 
+def test_a_constant_takes_the_parameters_dtype():
+    d = D.MultivariateNormal(np.float32(CENTER), np.float32(TRIL))
+    assert d.log_prob(CENTER).dtype == np.float32
+
+
 def test_squashed_refuses():
     with pytest.raises(ValueError, match=r"\(..., d\), got scalars"):
         D.SquashedGaussian(np.float64(0), np.float64(1))
