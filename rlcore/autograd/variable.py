@@ -76,7 +76,7 @@ class Variable:
             self.grad = grad
 
     # what it is
-    data: Any = property(attrgetter("array"))
+    data: Any = property(attrgetter("array"), lambda self, data: setattr(self, "array", data))
     shape: Any = property(attrgetter("array.shape"))
     ndim: Any = property(attrgetter("array.ndim"))
     size: Any = property(attrgetter("array.size"))

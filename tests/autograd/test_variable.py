@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rlcore.autograd import Variable, as_array, as_variable
+from rlcore.autograd import Parameter, Variable, as_array, as_variable
 from rlcore.autograd import functions as F
 from tests.autograd.test_function import leaf
 
@@ -186,3 +186,14 @@ def test_addgrad_and_copydata():
         a.copydata(Variable(np.float32([1])))
     with pytest.raises(ValueError, match=r"grad: expected shape \(1,\), got \(2,\)"):
         Variable(np.float32([1])).addgrad(b)
+
+
+def test_data_is_array_under_another_name():
+    x, p = Variable(np.float32([1])), Parameter(np.float32([1, 2]))
+    array = p.array
+    x.data = p.data = np.float32([3, 4])
+    np.testing.assert_array_equal(x.array, [3, 4])
+    assert p.array is array
+    np.testing.assert_array_equal(array, [3, 4])
+    with pytest.raises(ValueError, match=r"array: expected shape \(2,\), got \(1,\)"):
+        p.data = np.float32([1])
