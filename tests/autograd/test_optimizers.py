@@ -326,8 +326,10 @@ def test_sgd_converges():
 
 
 def test_an_optimizer_without_a_model_says_so():
-    with pytest.raises((ValueError, RuntimeError), match="setup"):
+    with pytest.raises(RuntimeError, match=r"update: .* call setup\(link\)"):
         SGD().update()
+    with pytest.raises(RuntimeError, match=r"state: .* call setup\(link\)"):
+        SGD().state()
 
 
 def test_a_rule_must_be_given():

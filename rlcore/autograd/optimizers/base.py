@@ -130,8 +130,7 @@ class Optimizer(LossScaling):
 
         Gradients of several backward() add up; for the mean over n batches call `loss.backward(loss_scale=1 / n)`.
         """
-        if self.target is None:
-            raise RuntimeError("update: this optimizer has no parameters yet; call setup(link) first")
+        self._check_setup("update")
         if lossfun is not None:
             loss = lossfun(*args, **named)
             self.target.cleargrads()
@@ -148,6 +147,10 @@ class Optimizer(LossScaling):
         self.t += 1
         if self._growth is not None:
             self.update_loss_scale()
+
+    def _check_setup(self, caller: str) -> None:
+        if self.target is None:
+            raise RuntimeError(f"{caller}: this optimizer has no parameters yet; call setup(link) first")
 
     def _step(self, parts: list[Part]) -> None:
         steps, rate, now = self._steps, self.learning_rate, next_order()
@@ -240,6 +243,7 @@ class Optimizer(LossScaling):
 
     def state(self) -> dict[str, Any]:
         """Step counts, and state vectors in the order of the parameters, whose paths are named."""
+        self._check_setup("state")
         self._lay()
         names = [path for path, _ in self.target.namedparams(include_uninit=False)]
         counts = {"t": self.t, "steps": list(self._steps), "parameters": names, **self.scaling_state()}
