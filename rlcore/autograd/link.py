@@ -186,11 +186,11 @@ class Link(Members):
             else:
                 a += tau * (b - a)
         for here, there, name in others:
-            here._persistent[name] = there._persistent[name]
+            here[name] = there[name]
         self._touch()
 
-    def _paired(self, link: Link) -> tuple[list[tuple[Any, Any]], list[tuple[Link, Link, str]]]:
-        """Vectors or arrays that hold the same values here and there, and where other persistent values are."""
+    def _paired(self, link: Link) -> tuple[list[tuple[Any, Any]], list[tuple[Any, Any, str]]]:
+        """Vectors or arrays that hold the same values here and there, and the dicts of other persistent values."""
         cached = self.__dict__.get("_pair_cache")
         if cached is None or cached[0] != (_parameter.version, id(link)):
             storage.match(self, link)

@@ -190,7 +190,10 @@ def match(link: Any, other: Any, settle: bool = False) -> None:
 
 
 def pairs(link: Any, other: Any) -> tuple[list[tuple[Any, Any]], list[tuple[Any, Any, str]]]:
-    """Vectors (arrays, where the layouts differ) that hold the same values of two links, and the other persistents."""
+    """Vectors (arrays, where the layouts differ) that hold the same values of two links, and the other persistents.
+
+    These by the dicts that hold them, not by their links: a link that keeps the pairs would keep itself alive.
+    """
     sides = [list(k.params(include_uninit=False)) for k in (link, other)]
     mine, theirs = map(runs, sides)
     alike = len(mine) == len(theirs) == 1 and all(p.memory_order == q.memory_order for p, q in zip(*sides))
@@ -201,7 +204,7 @@ def pairs(link: Any, other: Any) -> tuple[list[tuple[Any, Any]], list[tuple[Any,
         if getattr(getattr(a, "dtype", None), "kind", "") == "f":
             found.append((a, b))
         else:
-            rest.append((here, there, name))
+            rest.append((here._persistent, there._persistent, name))
     return found, rest
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -559,3 +561,16 @@ def test_a_linear_link_with_relu(shape):
     for _ in range(2):  # sizes unknown, then known
         y = layer(x).array
     np.testing.assert_array_equal(y, np.maximum(F.linear(x, layer.W, layer.b).array, 0))
+
+
+def test_soft_copies_keep_no_link_alive():
+    model = L.BatchNormalization(3)
+    target = model.copy()
+    target.soft_copyparams(model, 0.5)
+    gc.disable()
+    try:
+        links = weakref.ref(model), weakref.ref(target)
+        del model, target
+        assert [link() for link in links] == [None, None]
+    finally:
+        gc.enable()
