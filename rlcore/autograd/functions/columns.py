@@ -174,7 +174,7 @@ def splits(geometry: Geometry, W: Any, ow: int) -> bool:
     o //= geometry.groups
     if geometry.stride[0] > 1:
         return kh > 1 and ow * kh * kw * c * o > SMALL // 3
-    return kh > 1 and 2 * kw * c > 3 * o
+    return kh > 1 and 2 * kw * c >= 3 * o
 
 
 def correlate(x: Any, W: Any, y: Any, geometry: Geometry, other: Any = None, total: Any = None) -> None:

@@ -2,7 +2,11 @@
 
 import itertools
 import os
+import subprocess
+import sys
 import threading
+import time
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -231,6 +235,38 @@ def test_threads_share_the_images(name, monkeypatch):
     parts.workers.pool.shutdown()
 
 
+def test_the_bits_do_not_depend_on_which_thread_is_first(monkeypatch):
+    class First(parts._Workers):
+        """The work of the other threads is done before the caller's."""
+
+        def submit(self, work, k):
+            future = Future()
+            future.set_result(work(k))
+            return future
+
+    class Late(parts._Workers):
+        """And here after it."""
+
+        def submit(self, work, k):
+            return super().submit(lambda k: (time.sleep(0.01), work(k)), k)
+
+    x, W, b, named = case("padded")
+    x = generator(4).normal(size=(7, *x.shape[1:])).astype(np.float32)
+    gy = generator(5).normal(size=(7, *loops(x[:1], W, **named).shape[1:])).astype(np.float32)
+    results = []
+    for kind in (First, Late, parts._Workers):
+        workers = kind()
+        workers.count = 3
+        monkeypatch.setattr(parts, "workers", workers)
+        monkeypatch.setattr(parts, "CHUNK", 1)
+        results.append(derivatives(x, W.astype(np.float32), b.astype(np.float32), gy, relu=True, **named))
+        if workers.pool is not None:
+            workers.pool.shutdown()
+    for other in results[1:]:
+        for a, e in zip(other, results[0]):
+            np.testing.assert_array_equal(a, e)
+
+
 def test_an_error_in_a_thread_is_raised(monkeypatch):
     monkeypatch.setattr(parts, "workers", parts._Workers())
     parts.workers.count = 2
@@ -271,6 +307,31 @@ def test_a_forked_process_starts_threads_of_its_own():
         assert parts.workers.pool is None
     finally:
         parts.workers.pool = pool
+
+
+FORK = """
+import os
+import signal
+import numpy as np
+from rlcore.autograd import functions as F
+from rlcore.autograd.functions import parts
+
+x, W = np.ones((8, 3, 9, 9), np.float32), np.ones((4, 3, 3, 3), np.float32)
+expected = F.convolution_2d(x, W).array
+assert parts.workers.pool is not None
+child = os.fork()
+signal.alarm(30)  # neither is left behind if it hangs
+same = (F.convolution_2d(x, W).array == expected).all()
+if child:
+    same = same and os.waitpid(child, 0)[1] == 0
+raise SystemExit(not same)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_computes_and_both_end():
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], env=env, check=True, timeout=60)
 
 
 X, W = np.zeros((2, 4, 5, 5), np.float32), np.zeros((6, 4, 3, 3), np.float32)
