@@ -15,8 +15,8 @@ from rlcore.autograd.chain import Chain, ChainList, Sequential
 from rlcore.autograd.config import config, global_config, using_config
 from rlcore.autograd.debug import debug_mode, is_debug
 from rlcore.autograd.function import Function, force_backprop_mode, no_backprop_mode
+from rlcore.autograd.function_calls import FunctionHook
 from rlcore.autograd.grad import backward, grad
-from rlcore.autograd.hooks import FunctionHook
 from rlcore.autograd.link import Link
 from rlcore.autograd.link_calls import LinkHook
 from rlcore.autograd.parameter import Parameter

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from rlcore.autograd.function import Function, Slot, name_of, next_order, recording
+from rlcore.autograd.function_calls import arranged
 from rlcore.autograd.functions.math import Identity
-from rlcore.autograd.hooks import arranged
 from rlcore.autograd.variable import Variable
 
 

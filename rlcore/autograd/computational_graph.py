@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from rlcore.autograd.function import Leaf, Slot
+from rlcore.autograd.function_calls import FunctionHook
 from rlcore.autograd.grad import grad
-from rlcore.autograd.hooks import FunctionHook
 from rlcore.autograd.variable import Variable, handle
 
 _VARIABLE = {"shape": "ellipse", "fillcolor": "#E0E0E0", "style": "filled"}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rlcore.autograd.function import inputs_of, name_of
-from rlcore.autograd.hooks import FunctionHook, at_work, going_back, working
+from rlcore.autograd.function_calls import FunctionHook, at_work, going_back, working
 from rlcore.autograd.link import Link
 from rlcore.backend import is_array, to_cpu
 

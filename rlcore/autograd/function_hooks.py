@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd.hooks import FunctionHook
+from rlcore.autograd.function_calls import FunctionHook
 from rlcore.backend import xp_of
 
 __all__ = ["FunctionHook", "MemoryHook", "PrintHook", "TimerHook"]

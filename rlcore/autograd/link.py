@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import rlcore.autograd.parameter as _parameter
-from rlcore.autograd import link_calls, states, storage
+from rlcore.autograd import link_calls, link_states, storage
 from rlcore.autograd.devices import mover
 from rlcore.autograd.function import next_order
-from rlcore.autograd.members import Members
+from rlcore.autograd.link_members import Members
 from rlcore.autograd.parameter import Parameter
 
 L = TypeVar("L", bound="Link")
@@ -237,16 +237,16 @@ class Link(Members):
     # saving
     def state(self) -> dict[str, Any]:
         """Nested dicts of arrays, as the links nest; None for a parameter whose shape is not known yet."""
-        return states.nested(states.entries(self))
+        return link_states.nested(link_states.entries(self))
 
     def check(self, state: dict[str, Any]) -> None:
         """ValueError, naming the first wrong entry, unless `state` has this link's names, shapes and dtypes."""
-        states.check(self, states.flattened(state))
+        link_states.check(self, link_states.flattened(state))
 
     def load(self, state: dict[str, Any]) -> None:
         """Take values from `state()`, in place, after `check`; sizes still unknown are taken from the state."""
-        given = states.flattened(state)
-        states.check(self, given)
+        given = link_states.flattened(state)
+        link_states.check(self, given)
         for path, p in self.namedparams():
             if given[path] is not None:
                 if p.array is None:

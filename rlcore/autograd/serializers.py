@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd import states, storage
+from rlcore.autograd import link_states, storage
 from rlcore.autograd.chain import Sequential
 from rlcore.autograd.link import Link
 from rlcore.backend import is_array, to_cpu
@@ -140,7 +140,7 @@ def _is_optimizer(obj: Any) -> bool:
 
 def _arrays(obj: Any) -> dict[str, np.ndarray]:
     """What is written: name -> array on the host, in C order."""
-    values = _optimizer_values(obj) if _is_optimizer(obj) else {k[1:]: v for k, v in states.entries(obj).items()}
+    values = _optimizer_values(obj) if _is_optimizer(obj) else {k[1:]: v for k, v in link_states.entries(obj).items()}
     arrays = {}
     for key, value in values.items():
         if value is None:

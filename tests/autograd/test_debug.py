@@ -12,7 +12,7 @@ import pytest
 from rlcore.autograd import Chain, ChainList, Function, Variable, debug_mode, grad, is_debug, optimizers, using_config
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
-from rlcore.autograd.hooks import at_work
+from rlcore.autograd.function_calls import at_work
 from rlcore.autograd.parameter import Parameter
 from tests.autograd.ops import OPS
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rlcore.autograd import Variable, grad, optimizer_hooks, optimizers
-from rlcore.autograd.optimizers.parts import Part
+from rlcore.autograd.optimizers.part import Part
 from rlcore.rng import generator
 from tests.autograd import device
 from tests.autograd.ops import OPS

@@ -15,7 +15,7 @@ from rlcore.autograd import links as L
 from rlcore.autograd.initializers import LeCunNormal
 from rlcore.autograd.optimizer_hooks import GradientClipping, GradientLARS
 from rlcore.autograd.optimizers import SGD, Adam, Optimizer, RMSprop
-from rlcore.autograd.optimizers.parts import BLOCK
+from rlcore.autograd.optimizers.part import BLOCK
 from rlcore.rng import generator
 
 

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from rlcore.autograd.dual import column_sum, floats, ones_for, raw
-from rlcore.autograd.frame import Frame
 from rlcore.autograd.function import Function
 from rlcore.autograd.functions.array import cast, reshape
+from rlcore.autograd.functions.channels import Frame
 from rlcore.autograd.functions.linalg import matmul
 from rlcore.autograd.functions.math import sqrt
 from rlcore.autograd.functions.reduction import average, sum

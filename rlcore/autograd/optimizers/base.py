@@ -16,7 +16,7 @@ import numpy as np
 import rlcore.autograd.parameter as _parameter
 from rlcore.autograd.function import next_order
 from rlcore.autograd.link import Link
-from rlcore.autograd.optimizers.parts import BLOCK, CLEAN_EVERY, Part
+from rlcore.autograd.optimizers.part import BLOCK, CLEAN_EVERY, Part
 from rlcore.autograd.optimizers.scaling import LossScaling
 from rlcore.autograd.parameter import Parameter
 from rlcore.autograd.storage import offsets, runs

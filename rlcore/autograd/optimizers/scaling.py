@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd.optimizers.parts import Part
+from rlcore.autograd.optimizers.part import Part
 
 MOST = 65504.0  # float16's largest number
 

@@ -5,7 +5,7 @@ import pytest
 
 from rlcore.autograd import Variable, grad
 from rlcore.autograd import functions as F
-from rlcore.autograd.frame import CHUNK, Frame
+from rlcore.autograd.functions.channels import CHUNK, Frame
 from rlcore.rng import generator
 
 X = np.array([[1, -2, 0.5], [3, 0, -1], [-1, 4, 2], [0, 1, 1]])

@@ -9,7 +9,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from rlcore.autograd import Chain, Function, Variable, grad, hooks
+from rlcore.autograd import Chain, Function, Variable, function_calls, grad
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
 from rlcore.autograd.function_hooks import FunctionHook, MemoryHook, PrintHook, TimerHook
@@ -51,10 +51,10 @@ def shapes(arrays):
 
 @pytest.fixture(autouse=True)
 def _no_trace():
-    assert not hooks.SWAP.wrapped()
+    assert not function_calls.SWAP.wrapped()
     yield
-    assert not hooks.SWAP.wrapped()
-    assert hooks.at_work() == ()
+    assert not function_calls.SWAP.wrapped()
+    assert function_calls.at_work() == ()
 
 
 def test_chainers_four_methods():
@@ -157,11 +157,11 @@ def test_a_hook_belongs_to_its_thread():
     thread = threading.Thread(target=work)
     thread.start()
     inside.wait(10)
-    assert hooks.SWAP.wrapped()
+    assert function_calls.SWAP.wrapped()
     F.tanh(X)
     with Log() as mine:
         F.tanh(X)
-    assert hooks.SWAP.wrapped()
+    assert function_calls.SWAP.wrapped()
     leave.set()
     thread.join()
     assert [call[:2] for call in mine.calls[1:-1]] == [("forward before", "tanh"), ("forward after", "tanh")]
@@ -265,4 +265,4 @@ def test_a_hook_that_refuses_to_begin_is_not_at_work():
         pass
     F.tanh(X)
     assert hook.calls == []
-    assert hooks.SWAP.users == 0
+    assert function_calls.SWAP.users == 0
