@@ -235,6 +235,9 @@ def bilinear(e1, e2, W, V1=None, V2=None, b=None):
             f"bilinear: expected e1 (N, I), e2 (N, J) and W (I, J, K), got e1 {tuple(e1.shape)}, e2 {tuple(e2.shape)}, "
             f"W {tuple(W.shape)}"
         )
+    for name, v in (("e1", e1), ("e2", e2), ("V1", V1), ("V2", V2), ("b", b)):
+        if v is not None and v.dtype != W.dtype:  # NumPy would promote in silence
+            raise TypeError(f"bilinear: {name} is {v.dtype} and W is {W.dtype}; they must have one dtype")
     N, K = e1.shape[0], W.shape[2]
     e1, e2 = reshape(e1, (N, n1)), reshape(e2, (N, n2))
     outer = reshape(e1, (N, n1, 1)) * reshape(e2, (N, 1, n2))

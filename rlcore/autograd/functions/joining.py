@@ -29,7 +29,10 @@ class Concat(Function):
 
     def forward(self, *xs):
         axis = self.axis
-        self.sizes = [x.shape[axis] for x in xs]
+        self.sizes, dtype = [x.shape[axis] for x in xs], xs[0].dtype
+        for x in xs:
+            if x.dtype is not dtype and x.dtype != dtype:  # NumPy would promote in silence
+                raise TypeError("the arrays must have one dtype")
         return xp_of(xs[0]).concatenate(xs, axis)
 
     def backward(self, gy):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd.dual import raw, shape_of, sum_to, weak
+from rlcore.autograd.dual import beside, raw, shape_of, sum_to, traced, weak
 from rlcore.autograd.function import UFUNCS, Function
 
 __all__ = [
@@ -340,21 +340,22 @@ def linear_interpolate(p, x, y):
 
 def bias(x, y, axis=1):
     """x + y, where the axes of y are those of x from `axis` on."""
-    return Add().apply(x, _from_axis("bias", x, y, axis))
+    return Add().apply(*_from_axis("bias", x, y, axis))
 
 
 def scale(x, y, axis=1):
     """x * y, where the axes of y are those of x from `axis` on."""
-    return Mul().apply(x, _from_axis("scale", x, y, axis))
+    return Mul().apply(*_from_axis("scale", x, y, axis))
 
 
-def _from_axis(name: str, x: Any, y: Any, axis: int) -> Any:
-    """y with axes of length 1 behind it, so that its own begin at x's `axis`."""
+def _from_axis(name: str, x: Any, y: Any, axis: int) -> tuple[Any, Any]:
+    """x, and y with axes of length 1 behind it, so that its own begin at x's `axis`; operands as of an operator."""
     behind = x.ndim - axis - y.ndim
     fits = axis >= 0 and behind >= 0 and all(m in (1, n) for m, n in zip(y.shape, x.shape[axis:]))
     if not fits:
         raise ValueError(f"{name}: y of shape {y.shape} does not fit x of shape {x.shape} from axis {axis} on")
-    return y.reshape(y.shape + (1,) * behind) if behind else y
+    x, y = beside(y, x) if traced(y) else x, beside(x, y) if traced(x) else y
+    return x, y.reshape(y.shape + (1,) * behind) if behind else y
 
 
 UFUNCS.update({

@@ -111,6 +111,11 @@ WRONG = [
         "bilinear: expected e1 (N, I), e2 (N, J) and W (I, J, K), got e1 (2, 3), e2 (2, 4), W (4, 3, 5)",
     ),
     (ValueError, lambda: F.bilinear(ONES((2, 3)), ONES((2, 4)), ONES((3, 4))), "bilinear: expected e1 (N, I)"),
+    (
+        TypeError,
+        lambda: F.bilinear(ONES((2, 3)), np.ones((2, 4), np.float32), ONES((3, 4, 5))),
+        "bilinear: e2 is float32 and W is float64; they must have one dtype",
+    ),
     (ValueError, lambda: F.bilinear(ONES((2, 3)), ONES((1, 4)), ONES((3, 4, 5))), "bilinear: expected e1 (N, I)"),
     (
         ValueError,

@@ -75,6 +75,7 @@ def test_pad_sequence_keeps_the_dtype_and_refuses_to_cut():
     ("call", "error", "match"),
     [
         (lambda: F.concat([]), ValueError, "concat: give at least one"),
+        (lambda: F.concat([A23, A23.astype("f")]), TypeError, r"concat: .*one dtype .*\(2, 3\) float32"),
         (lambda: F.stack([]), ValueError, "stack: give at least one"),
         (lambda: F.stack([A23, A23[:1]]), ValueError, r"stack: .*one shape.*\(2, 3\).*\(1, 3\)"),
         (lambda: F.stack([A23, A23.T.reshape(3, 2)]), ValueError, "stack: .*one shape"),

@@ -124,3 +124,12 @@ def test_second_derivatives_by_hand():
     for f, second in ((F.log2, -4 / np.log(2)), (F.log10, -4 / np.log(10)), (F.rsqrt, 0.75 * 0.5**-2.5)):
         g = grad(f(x), x, enable_double_backprop=True)[0]
         np.testing.assert_allclose(grad(g, x)[0].array, [second], rtol=1e-14)
+
+
+@pytest.mark.parametrize("f", [F.scale, F.bias])
+def test_a_constant_takes_the_variables_dtype(f):
+    x, y = np.ones((2, 3)), np.arange(3.0)
+    for a, b in ((x, Variable(y.astype("f"))), (Variable(x.astype("f")), y)):
+        z = f(a, b)
+        assert z.dtype == np.float32
+        np.testing.assert_array_equal(z.array, x * y if f is F.scale else x + y)
