@@ -22,7 +22,11 @@ def like_torch(link: Any, in_size: int, *args: Any, fan_in: int, rng: np.random.
 
 
 def mlp(
-    in_size: int, hidden: Sequence[int], out_size: int, rng: np.random.Generator, activation: Any = F.relu
+    in_size: int,
+    hidden: Sequence[int],
+    out_size: int,
+    rng: np.random.Generator | None = None,
+    activation: Any = F.relu,
 ) -> Sequential:
     """A multi-layer perceptron: x (N, in_size) to (N, out_size), `activation` between the layers.
 
@@ -30,10 +34,8 @@ def mlp(
     """
     layers: list[Any] = []
     for size, last in [*((n, False) for n in hidden), (out_size, True)]:
-        weight = LeCunUniform(scale=1 / math.sqrt(3), rng=rng)
-        bias = Uniform(scale=1 / math.sqrt(in_size), rng=rng)
         fused = activation is F.relu and not last
-        layers.append(L.Linear(in_size, size, initialW=weight, initial_bias=bias, relu=fused))
+        layers.append(like_torch(L.Linear, in_size, size, fan_in=in_size, rng=rng, relu=fused))
         if not (fused or last):
             layers.append(activation)
         in_size = size
@@ -63,7 +65,9 @@ class Floats(Link):
         return x.reshape(len(x), -1).astype(np.float32)
 
 
-def value_network(observation_space: Any, hidden: Sequence[int], out_size: int, rng: np.random.Generator) -> Sequential:
+def value_network(
+    observation_space: Any, hidden: Sequence[int], out_size: int, rng: np.random.Generator | None = None
+) -> Sequential:
     """An MLP from observations, Box or Discrete, to out_size values."""
     from gymnasium import spaces
 

@@ -18,7 +18,7 @@ def test_an_mlp_is_products_and_activations():
     np.testing.assert_allclose(
         model(x).array, np.tanh(np.tanh(x @ W1.T + b1) @ W2.T + b2) @ W3.T + b3, rtol=1e-5, atol=1e-6
     )
-    assert mlp(3, (), 2, generator(0)).count_params() == 8
+    assert mlp(3, (), 2).count_params() == 8
 
 
 def test_first_values_are_uniform_within_one_over_root_fan_in():
