@@ -17,14 +17,16 @@ from rlcore.autograd.debug import debug_mode, is_debug
 from rlcore.autograd.function import Function, force_backprop_mode, no_backprop_mode
 from rlcore.autograd.function_calls import FunctionHook
 from rlcore.autograd.grad import backward, grad
+from rlcore.autograd.initializers import Initializer
 from rlcore.autograd.link import Link
 from rlcore.autograd.link_calls import LinkHook
+from rlcore.autograd.optimizers import Optimizer
 from rlcore.autograd.parameter import Parameter
 from rlcore.autograd.variable import Variable, as_array, as_variable
 
 __all__ = [
-    "Chain", "ChainList", "Function", "FunctionHook", "Link", "LinkHook", "Parameter", "Sequential", "Variable",
-    "as_array", "as_variable", "backward", "computational_graph", "config", "debug_mode", "force_backprop_mode",
-    "function_hooks", "functions", "global_config", "grad", "initializers", "is_debug", "link_hooks", "links",
-    "no_backprop_mode", "optimizer_hooks", "optimizers", "serializers", "using_config",
+    "Chain", "ChainList", "Function", "FunctionHook", "Initializer", "Link", "LinkHook", "Optimizer", "Parameter",
+    "Sequential", "Variable", "as_array", "as_variable", "backward", "computational_graph", "config", "debug_mode",
+    "force_backprop_mode", "function_hooks", "functions", "global_config", "grad", "initializers", "is_debug",
+    "link_hooks", "links", "no_backprop_mode", "optimizer_hooks", "optimizers", "serializers", "using_config",
 ]  # fmt: skip
