@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd.dual import raw, scatter, shape_of, traced, weak
+from rlcore.autograd.dual import operands, raw, scatter, shape_of, traced
 from rlcore.autograd.dual import sum_to as _sum_to
 from rlcore.autograd.function import Function
 from rlcore.backend import xp_of
@@ -108,7 +108,7 @@ def where(condition, x, y):
     condition = raw(condition)
     if condition.dtype != bool:
         raise TypeError(f"where: condition must be bool, got {condition.dtype}")
-    return Where(condition).apply(weak(x), weak(y))
+    return Where(condition).apply(*operands(x, y))
 
 
 def permutate(x, indices, axis=0, inv=False):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd.dual import beside, raw, shape_of, sum_to, traced, weak
+from rlcore.autograd.dual import operands, raw, shape_of, sum_to, weak
 from rlcore.autograd.function import UFUNCS, Function
 
 __all__ = [
@@ -61,9 +61,9 @@ def add(*xs):
         raise TypeError("add: expected one argument or more, got none")
     if len(xs) == 1:
         return identity(xs[0])
-    y = weak(xs[0])
+    y = xs[0]
     for x in xs[1:]:
-        y = Add().apply(y, weak(x))
+        y = Add().apply(*operands(y, x))
     return y
 
 
@@ -290,7 +290,7 @@ class Maximum(Function):
 
 def maximum(x1, x2):
     """The larger of two, elementwise; where they are equal the gradient goes to x1."""
-    return Maximum().apply(weak(x1), weak(x2))
+    return Maximum().apply(*operands(x1, x2))
 
 
 class Minimum(Maximum):
@@ -303,7 +303,7 @@ class Minimum(Maximum):
 
 def minimum(x1, x2):
     """The smaller of two, elementwise; where they are equal the gradient goes to x1."""
-    return Minimum().apply(weak(x1), weak(x2))
+    return Minimum().apply(*operands(x1, x2))
 
 
 class Clip(Function):
@@ -334,7 +334,9 @@ def clip(x, x_min, x_max):
 
 def linear_interpolate(p, x, y):
     """p x + (1 - p) y, elementwise."""
-    p, x, y = weak(p), weak(x), weak(y)
+    x, y = operands(x, y)
+    p, x = operands(p, x)
+    p, y = operands(p, y)
     return Add().apply(Mul().apply(p, x), Mul().apply(Sub().apply(1, p), y))
 
 
@@ -354,7 +356,7 @@ def _from_axis(name: str, x: Any, y: Any, axis: int) -> tuple[Any, Any]:
     fits = axis >= 0 and behind >= 0 and all(m in (1, n) for m, n in zip(y.shape, x.shape[axis:]))
     if not fits:
         raise ValueError(f"{name}: y of shape {y.shape} does not fit x of shape {x.shape} from axis {axis} on")
-    x, y = beside(y, x) if traced(y) else x, beside(x, y) if traced(x) else y
+    x, y = operands(x, y)
     return x, y.reshape(y.shape + (1,) * behind) if behind else y
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd.dual import raw, shape_of, sum_to, weak
+from rlcore.autograd.dual import operands, raw, shape_of, sum_to, weak
 from rlcore.autograd.function import UFUNCS, Function
 
 __all__ = ["ceil", "fix", "floor", "fmod", "sign"]
@@ -78,7 +78,7 @@ class Fmod(Function):
 
 def fmod(x, divisor):
     """Remainder of x / divisor with the sign of x, elementwise."""
-    return Fmod().apply(weak(x), weak(divisor))
+    return Fmod().apply(*operands(x, divisor))
 
 
 class _Step:

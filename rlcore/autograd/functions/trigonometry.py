@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rlcore.autograd.dual import shape_of, sum_to, weak
+from rlcore.autograd.dual import operands, shape_of, sum_to
 from rlcore.autograd.function import UFUNCS, Function
 
 __all__ = ["arccos", "arcsin", "arctan", "arctan2", "arctanh", "cos", "cosh", "sin", "sinh", "tan"]
@@ -114,7 +114,7 @@ class Arctan2(Function):
 
 def arctan2(x1, x2):
     """Angle in [-pi, pi] of the point with ordinate x1 and abscissa x2, elementwise."""
-    return Arctan2().apply(weak(x1), weak(x2))
+    return Arctan2().apply(*operands(x1, x2))
 
 
 class Sinh(Function):

@@ -126,10 +126,18 @@ def test_second_derivatives_by_hand():
         np.testing.assert_allclose(grad(g, x)[0].array, [second], rtol=1e-14)
 
 
-@pytest.mark.parametrize("f", [F.scale, F.bias])
+@pytest.mark.parametrize(
+    "f",
+    [
+        F.add, F.arctan2, F.bias, F.fmod, F.maximum, F.minimum, F.scale,
+        lambda x, y: F.linear_interpolate(x, y, 1.0),
+        lambda x, y: F.linear_interpolate(0.5, x, y),
+        lambda x, y: F.where(np.array([True, False, True]), x, y),
+    ],
+)  # fmt: skip
 def test_a_constant_takes_the_variables_dtype(f):
-    x, y = np.ones((2, 3)), np.arange(3.0)
+    x, y = np.ones((2, 3)), np.arange(1.0, 4)
     for a, b in ((x, Variable(y.astype("f"))), (Variable(x.astype("f")), y)):
         z = f(a, b)
         assert z.dtype == np.float32
-        np.testing.assert_array_equal(z.array, x * y if f is F.scale else x + y)
+        np.testing.assert_array_equal(z.array, f(x.astype("f"), y.astype("f")).array)
