@@ -86,9 +86,10 @@ def delete(link: Any, name: str) -> None:
     hooks = link.__dict__.get("_link_hooks", {})
     if name not in hooks:
         raise KeyError(f"delete_hook: this {type(link).__name__} has no hook {name!r}, only {list(hooks)}")
-    hooks.pop(name).deleted(link)
+    hook = hooks.pop(name)
     if not hooks:
         link.__class__ = type(link).__bases__[0]
+    hook.deleted(link)
 
 
 def _hooked(cls: Any) -> Any:

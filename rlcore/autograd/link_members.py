@@ -66,7 +66,9 @@ class Members:
         if "_viewed_link" in self.__dict__:
             return  # a view never updates statistics
         old = self._persistent[name]
-        if hasattr(old, "shape") and hasattr(value, "shape"):
+        if is_array(old) and hasattr(value, "shape"):
+            if value.shape != old.shape:
+                raise ValueError(f"{name}: expected shape {old.shape}, got {value.shape}")
             old[...] = xp_of(old).asarray(value)
         elif old is None and hasattr(value, "shape"):  # of a size not known before
             self.add_persistent(name, value.copy())

@@ -148,6 +148,13 @@ def test_persistents_are_attributes():
         link.mean = np.ones(3)
 
 
+def test_a_persistent_array_keeps_its_shape():
+    link = L.BatchNormalization(3)
+    with pytest.raises(ValueError, match=r"avg_mean: expected shape \(3,\), got \(1,\)"):
+        link.avg_mean = np.float32([5])
+    assert link.avg_mean.tolist() == [0, 0, 0]
+
+
 def test_gradients_may_be_cleared_while_parameters_are_listed():
     model = Net()
     for p in model.params():

@@ -325,3 +325,14 @@ def test_a_class_made_while_a_hook_is_at_work_has_its_own_forward():
 
     link = Negative(3, 4)
     np.testing.assert_array_equal(link(np.float32(X)).array, -F.linear(np.float32(X), link.W, link.b).array)
+
+
+def test_a_hook_that_refuses_to_end_is_gone():
+    class Refuses(Log):
+        def deleted(self, link):
+            raise RuntimeError("no")
+
+    link = linear().add_hook(Refuses())
+    with pytest.raises(RuntimeError, match="no"):
+        link.delete_hook("LinkHook")
+    assert type(link) is L.Linear
