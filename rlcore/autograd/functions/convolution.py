@@ -167,8 +167,10 @@ def _gradients(gy, x, W, y, geometry, edges):
         if ex:
             write(g, i, j)
 
-    nbytes = columns.per_image(write.W, write.geometry, gx.shape[1:3]) if shared else 0
-    nbytes = max(nbytes, columns.per_image(M, geometry, (oh, ow)))
+    if shared:
+        nbytes = columns.per_image(write.W, write.geometry, write.gx.shape[1:3])
+    else:
+        nbytes = columns.per_image(M, geometry, (oh, ow))
     in_parts(len(x), nbytes, some, W, *[t for t in (total, gb) if t is not None])
     if shared:
         into = gW.transpose(2, 3, 1, 0)
