@@ -118,7 +118,7 @@ def _n_step(
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:  # fmt: skip
     """The last states, each (directions * n_layers, N, H), and the steps' outputs."""
     counts = [len(x) for x in xs]
-    _check(name, weights, directions * n_layers, states, ws, bs, xs, counts)
+    _check(name, weights, directions * n_layers, states, ws, bs, counts)
     spans, start = [], 0
     for n, group in groupby(counts):
         stop = start + len(list(group))
@@ -165,9 +165,7 @@ def _backward(scan: Scan, states: Any, spans: Any) -> tuple[Any, list[Any]]:
     return tuple(current), outputs[::-1]
 
 
-def _check(
-    name: str, weights: int, entries: int, states: dict[str, Any], ws: Any, bs: Any, xs: Any, counts: list[int]
-) -> None:
+def _check(name: str, weights: int, entries: int, states: dict[str, Any], ws: Any, bs: Any, counts: list[int]) -> None:
     if not counts:
         raise ValueError(f"{name}: expected at least one step in xs, got none")
     if sorted(counts, reverse=True) != counts:
