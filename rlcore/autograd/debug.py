@@ -25,7 +25,8 @@ def debug_mode(on: bool = True, *, inf: bool = True) -> Iterator[None]:
     """A `with` block in which this thread's ops are checked; errors name op, link path and source line.
 
     FloatingPointError: an output or a gradient is not finite (inf=False: is nan; for models that mask with infinities);
-    it says so if an input was that already. ValueError, TypeError: a gradient's shape or dtype is not its input's.
+    it says so if an input was that already. ValueError, TypeError: backward gives more or fewer gradients than there
+    are inputs, or one whose shape or dtype is not its input's.
     RuntimeError: a saved array has changed between forward and backward, or an op object is applied twice. An error in
     backward names the line of the forward call. on=False: no checks, inside another debug_mode().
     """
@@ -133,6 +134,9 @@ class _Checks(FunctionHook):
     ) -> None:
         record = op.__dict__.get("_debug")
         at = f"; forward was at {record.place}" if record else ""
+        if len(in_grad) != len(op.edges):
+            got = f"{len(in_grad)} gradients for {len(op.edges)} inputs"
+            raise ValueError(f"{name_of(op)}: backward gave {got}{at}")
         names = _names(op, len(in_grad))
         for name, edge, g in zip(names, op.edges, in_grad):
             if edge is not None and g is not None and (odd := self._odd(g)):

@@ -176,6 +176,19 @@ class WrongType(Twice):
         return gy.astype(np.float64)
 
 
+class TooFew(Twice):
+    def forward(self, x, t):
+        return x + t
+
+    def backward(self, gy):
+        return (gy,)
+
+
+def test_the_number_of_gradients():
+    text = message(ValueError, lambda: F.sum(TooFew().apply(Variable(X), Variable(X))).backward())
+    assert text.startswith("too_few: backward gave 1 gradients for 2 inputs; forward was at")
+
+
 def test_a_gradients_shape_and_dtype():
     text = message(ValueError, lambda: F.sum(WrongShape().apply(Variable(X))).backward())
     assert text.startswith("wrong_shape: the gradient of x has shape (3,), expected (2, 3); forward was at")
