@@ -399,12 +399,17 @@ def test_the_state_before_the_first_step():
         (lambda s: s.pop("t"), "load: .*t"),
         (lambda s: s.pop("steps"), "load: .*steps"),
         (lambda s: s.update(steps=[1, 2]), "load: .*steps"),
+        (lambda s: s.update(steps=[1, 2, None, 3]), "load: 'steps' must hold numbers"),
+        (lambda s: s.update(t="4"), "load: 't' must hold numbers, got '4'"),
+        (lambda s: s.update(loss_scale=None), "load: 'loss_scale' must hold numbers, got None"),
         (lambda s: s.update(ms=s["v"]), "load: .*'?ms'?"),
     ],
 )
 def test_a_wrong_state_is_refused_and_changes_nothing(change, match):
     model = trainee()
     optimizer, other = Adam(0.1).setup(model), Adam(0.1).setup(trainee())
+    optimizer.loss_scaling()
+    other.loss_scaling()
     train(model, optimizer, range(4))
     before, state = copy.deepcopy(optimizer.state()), copy.deepcopy(other.state())
     change(state)

@@ -9,6 +9,7 @@ parameter without a gradient is left alone and keeps its own step count, as in P
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -256,6 +257,10 @@ class Optimizer(LossScaling):
             if name not in state or name not in here:
                 where = "missing from the state" if name not in state else "not a part of this optimizer's state"
                 raise ValueError(f"load: {name!r} is {where}")
+        for name in ("t", "steps", *self.scaling_state()):
+            given = state[name] if name == "steps" else [state[name]]
+            if not all(isinstance(n, Real) for n in given):
+                raise ValueError(f"load: {name!r} must hold numbers, got {state[name]!r}")
         if any(p.array is None for p in self.target.params()):
             return  # sizes still unknown come with the link's state, and are compared in load
         if len(state["steps"]) != len(here["steps"]):
