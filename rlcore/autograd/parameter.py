@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import weakref
 from collections.abc import Iterable
 from typing import Any
@@ -144,10 +145,11 @@ class Parameter(Variable):
 
 _set_array: Any = vars(Variable)["array"].__set__
 
-# counts changes of structure and of layout: whoever keeps slices of buffers compares it, and derives them again
+# changes with every structure and layout: whoever keeps slices of buffers compares it, and derives them again
 version = 0
+_next_version = itertools.count(1).__next__  # += could give two threads' changes one number
 
 
 def changed() -> None:
     global version
-    version += 1
+    version = _next_version()
