@@ -28,6 +28,15 @@ __all__ = [
 ]
 
 
+def in_and_out(link: str, in_size: int | None, out_size: int | None) -> tuple[int | None, int]:
+    """The two sizes, of which one alone is out_size; ValueError unless they are positive."""
+    if out_size is None:
+        in_size, out_size = None, in_size
+    if out_size is None or out_size < 1 or (in_size is not None and in_size < 1):
+        raise ValueError(f"{link}: sizes must be positive integers, got in_size {in_size}, out_size {out_size}")
+    return in_size, out_size
+
+
 class Linear(Link):
     """x @ W.T + b with W (out_size, in_size), b (out_size,); in_size None is settled by the first call.
 
@@ -46,10 +55,7 @@ class Linear(Link):
         relu: bool = False,
     ):
         super().__init__()
-        if out_size is None:
-            in_size, out_size = None, in_size
-        if out_size is None or out_size < 1 or (in_size is not None and in_size < 1):
-            raise ValueError(f"Linear: sizes must be positive integers, got in_size {in_size}, out_size {out_size}")
+        in_size, out_size = in_and_out("Linear", in_size, out_size)
         self.out_size, self.relu = out_size, relu
         self._op = connection.LinearRelu if relu else connection.Linear
         self.W = Parameter(initialW, None if in_size is None else (out_size, in_size), order=(1, 0))
@@ -129,10 +135,7 @@ class NoisyLinear(Link):
 
     def __init__(self, in_size: int | None, out_size: int | None = None, nobias: bool = False, sigma0: float = 0.5):
         super().__init__()
-        if out_size is None:
-            in_size, out_size = None, in_size
-        if out_size is None or out_size < 1 or (in_size is not None and in_size < 1):
-            raise ValueError(f"NoisyLinear: sizes must be positive, got in_size {in_size}, out_size {out_size}")
+        in_size, out_size = in_and_out("NoisyLinear", in_size, out_size)
         self.out_size, self.sigma0 = out_size, sigma0
         self.W, self.sigma_W = Parameter(order=(1, 0)), Parameter(order=(1, 0))
         self.b = None if nobias else Parameter(0)

@@ -11,7 +11,7 @@ from rlcore.autograd.functions.noise import zoneout
 from rlcore.autograd.functions.rnn_cells import lstm
 from rlcore.autograd.initializers import Initializer, as_initializer
 from rlcore.autograd.link import Link
-from rlcore.autograd.links.connection import Linear
+from rlcore.autograd.links.connection import Linear, in_and_out
 from rlcore.autograd.variable import Variable, as_variable, handle
 from rlcore.backend import xp_of
 
@@ -88,10 +88,7 @@ class _LSTM(Link):
         forget_bias_init: Any = None,
     ):
         super().__init__()
-        if out_size is None:
-            in_size, out_size = None, in_size
-        if out_size is None or out_size < 1:
-            raise ValueError(f"{type(self).__name__}: out_size must be a positive integer, got {out_size}")
+        in_size, out_size = in_and_out(type(self).__name__, in_size, out_size)
         bias = LstmBias(bias_init, forget_bias_init, slice(2, None, 4))
         self.state_size = out_size
         self.upward = Linear(in_size, 4 * out_size, initialW=ByGate(upward_init, 4), initial_bias=bias)

@@ -7,6 +7,7 @@ from typing import Any
 from rlcore.autograd.functions.array import reshape
 from rlcore.autograd.functions.rnn_scan import gru_scan, lstm_scan
 from rlcore.autograd.link import Link
+from rlcore.autograd.links.connection import in_and_out
 from rlcore.autograd.links.rnn import ByGate, LstmBias
 from rlcore.autograd.parameter import Parameter
 from rlcore.autograd.variable import Variable
@@ -21,12 +22,7 @@ class _Scan(Link):
 
     def __init__(self, in_size: int | None, out_size: int | None, lateral_init: Any, upward_init: Any):
         super().__init__()
-        if out_size is None:
-            in_size, out_size = None, in_size
-        if out_size is None or out_size < 1 or (in_size is not None and in_size < 1):
-            raise ValueError(
-                f"{type(self).__name__}: sizes must be positive integers, got in_size {in_size}, out_size {out_size}"
-            )
+        in_size, out_size = in_and_out(type(self).__name__, in_size, out_size)
         self.out_size, rows = out_size, self.gates * out_size
         self.W_x = Parameter(ByGate(upward_init, self.gates), None if in_size is None else (rows, in_size))
         self.W_h = Parameter(ByGate(lateral_init, self.gates), (rows, out_size))
