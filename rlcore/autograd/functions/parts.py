@@ -68,13 +68,14 @@ def in_parts(n: int, nbytes: int, work: Callable[..., None], like: Any, *totals:
     """work(first, last, totals) for all n items, a few at a time, one of which takes nbytes of scratch.
 
     Small products use one thread of BLAS, so the parts are dealt to threads: each adds to totals of its own, which
-    are summed in a fixed order. On a device all items are one part.
+    are summed in a fixed order. What fits into one part stays with this thread: waking another takes longer. On a
+    device all items are one part.
     """
     if n and not isinstance(like, np.ndarray):
         work(0, n, totals)
         return
     m = max(1, min(n, CHUNK // max(1, nbytes)))
-    k = min(workers.count, n)
+    k = 1 if 0 < n * nbytes <= CHUNK else min(workers.count, n)
     if k < 2:
         for i in range(0, n, m):
             work(i, min(i + m, n), totals)

@@ -276,7 +276,7 @@ def test_an_error_in_a_thread_is_raised(monkeypatch):
             raise KeyError(i)
 
     with pytest.raises(KeyError):
-        parts.in_parts(4, 1, fails, np.zeros(1))
+        parts.in_parts(4, parts.CHUNK, fails, np.zeros(1))
     parts.workers.pool.shutdown()
 
 
@@ -316,7 +316,7 @@ import numpy as np
 from rlcore.autograd import functions as F
 from rlcore.autograd.functions import parts
 
-x, W = np.ones((8, 3, 9, 9), np.float32), np.ones((4, 3, 3, 3), np.float32)
+x, W = np.ones((8, 16, 40, 40), np.float32), np.ones((16, 16, 3, 3), np.float32)
 expected = F.convolution_2d(x, W).array
 assert parts.workers.pool is not None
 child = os.fork()
