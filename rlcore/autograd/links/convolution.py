@@ -11,20 +11,31 @@ from rlcore.autograd.parameter import Parameter
 
 __all__ = ["Convolution2D", "Deconvolution2D"]
 
-ORDER = (2, 3, 1, 0)  # (kh, kw, in, out) in memory, as the products want it
+
+def channels_of(link: Link, x: Any, ndim: int, groups: int = 1) -> int:
+    """C of x (N, C, and ndim sizes); ValueError if x is of another form or C no multiple of groups."""
+    if x.ndim != ndim + 2 or x.shape[1] % groups:
+        sizes = "H, W" if ndim == 2 else f"{ndim} sizes"
+        multiple = f", C a multiple of {groups}" if groups > 1 else ""
+        raise ValueError(f"{type(link).__name__}: expected x (N, C, {sizes}){multiple}, got x {tuple(x.shape)}")
+    return x.shape[1]
 
 
-class _Convolution(Link):
-    """A kernel W and a bias b; in_channels None is settled by the first call."""
+class Convolutional(Link):
+    """What convolutions over ndim axes share: a kernel W, a bias b; in_channels None is settled by the first call."""
 
     def __init__(
         self,
+        ndim: int,
         in_channels: int | None,
         out_channels: int | None,
-        ksize: int | tuple[int, int] | None,
+        ksize: Any,
+        stride: Any,
+        pad: Any,
         nobias: bool,
         initialW: Any,
         initial_bias: Any,
+        dilate: Any,
         groups: int,
     ):
         super().__init__()
@@ -41,23 +52,21 @@ class _Convolution(Link):
                 f"{name}: groups must divide both channels, got in_channels {in_channels}, out_channels "
                 f"{out_channels}, groups {groups}"
             )
-        self.out_channels, self.ksize, self.groups = out_channels, per_axis(name, "ksize", ksize, 2, 1), groups
-        self.W = Parameter(initialW, None if in_channels is None else self.shape(in_channels), order=ORDER)
+        self.ndim, self.out_channels, self.ksize = ndim, out_channels, per_axis(name, "ksize", ksize, ndim, 1)
+        self.stride, self.pad, self.dilate, self.groups = stride, pad, dilate, groups
+        shape = None if in_channels is None else self._shape(in_channels)
+        self.W = Parameter(initialW, shape, order=(*range(2, ndim + 2), 1, 0))  # as the products want it
         self.b = None if nobias else Parameter(0 if initial_bias is None else initial_bias, out_channels)
 
-    def shape(self, in_channels: int) -> tuple[int, ...]:
+    def _shape(self, in_channels: int) -> tuple[int, ...]:
         """W's shape."""
-        return (self.out_channels, in_channels // self.groups, *self.ksize)
+        return self.out_channels, in_channels // self.groups, *self.ksize
 
-    def settle(self, x: Any) -> None:
-        if x.ndim != 4 or x.shape[1] % self.groups:
-            raise ValueError(
-                f"{type(self).__name__}: expected x (N, C, H, W), C a multiple of {self.groups}, got {tuple(x.shape)}"
-            )
-        self.W.initialize(self.shape(x.shape[1]))
+    def _settle(self, x: Any) -> None:
+        self.W.initialize(self._shape(channels_of(self, x, self.ndim, self.groups)))
 
 
-class Convolution2D(_Convolution):
+class Convolution2D(Convolutional):
     """F.convolution_2d with W (out_channels, in_channels / groups, kh, kw) and b (out_channels,).
 
     `Convolution2D(n, k)` is `Convolution2D(None, n, k)`. initialW: LeCunNormal if None; initial_bias: zeros if None.
@@ -81,12 +90,14 @@ class Convolution2D(_Convolution):
         scale: float | None = None,
         relu: bool = False,
     ):
-        super().__init__(in_channels, out_channels, ksize, nobias, initialW, initial_bias, groups)
-        self.stride, self.pad, self.dilate, self.scale, self.relu = stride, pad, dilate, scale, relu
+        super().__init__(
+            2, in_channels, out_channels, ksize, stride, pad, nobias, initialW, initial_bias, dilate, groups
+        )
+        self.scale, self.relu = scale, relu
 
     def forward(self, x: Any) -> Any:
         if self.W.array is None:
-            self.settle(x)
+            self._settle(x)
         return convolution.convolution_2d(
             x,
             self.W,
@@ -100,7 +111,7 @@ class Convolution2D(_Convolution):
         )
 
 
-class Deconvolution2D(_Convolution):
+class Deconvolution2D(Convolutional):
     """F.deconvolution_2d with W (in_channels, out_channels / groups, kh, kw) and b (out_channels,).
 
     `Deconvolution2D(n, k)` is `Deconvolution2D(None, n, k)`. initialW: LeCunNormal if None; initial_bias: zeros if
@@ -122,15 +133,17 @@ class Deconvolution2D(_Convolution):
         dilate: int | tuple[int, int] = 1,
         groups: int = 1,
     ):
-        super().__init__(in_channels, out_channels, ksize, nobias, initialW, initial_bias, groups)
-        self.stride, self.pad, self.outsize, self.dilate = stride, pad, outsize, dilate
+        super().__init__(
+            2, in_channels, out_channels, ksize, stride, pad, nobias, initialW, initial_bias, dilate, groups
+        )
+        self.outsize = outsize
 
-    def shape(self, in_channels: int) -> tuple[int, ...]:
-        return (in_channels, self.out_channels // self.groups, *self.ksize)
+    def _shape(self, in_channels: int) -> tuple[int, ...]:
+        return in_channels, self.out_channels // self.groups, *self.ksize
 
     def forward(self, x: Any) -> Any:
         if self.W.array is None:
-            self.settle(x)
+            self._settle(x)
         return convolution.deconvolution_2d(
             x, self.W, self.b, self.stride, self.pad, self.outsize, dilate=self.dilate, groups=self.groups
         )

@@ -8,6 +8,7 @@ from rlcore.autograd.functions import depthwise
 from rlcore.autograd.functions import nd_convolution as F
 from rlcore.autograd.functions.windows import out_size, per_axis
 from rlcore.autograd.link import Link
+from rlcore.autograd.links.convolution import Convolutional, channels_of
 from rlcore.autograd.parameter import Parameter
 
 __all__ = [
@@ -23,70 +24,7 @@ __all__ = [
 ]
 
 
-def _order(ndim: int) -> tuple[int, ...]:
-    """The memory order of a weight: ksize, the axis summed over, the axis of results."""
-    return (*range(2, ndim + 2), 1, 0)
-
-
-def _channels(link: Link, x: Any, ndim: int) -> int:
-    """C of x (N, C, and ndim sizes)."""
-    if x.ndim != ndim + 2:
-        raise ValueError(f"{type(link).__name__}: expected x (N, C, {ndim} sizes), got x {tuple(x.shape)}")
-    return x.shape[1]
-
-
-class _Convolution(Link):
-    """What convolution and deconvolution share: sizes, weights, and a first call that settles in_channels."""
-
-    def __init__(
-        self,
-        ndim: int,
-        in_channels: int | None,
-        out_channels: int | None,
-        ksize: Any,
-        stride: Any,
-        pad: Any,
-        nobias: bool,
-        initialW: Any,
-        initial_bias: Any,
-        dilate: Any,
-        groups: int,
-    ):
-        super().__init__()
-        name = type(self).__name__
-        if ksize is None:  # ConvolutionND(ndim, out_channels, ksize)
-            in_channels, out_channels, ksize = None, in_channels, out_channels
-        if (
-            groups < 1
-            or out_channels is None
-            or out_channels < 1
-            or out_channels % groups
-            or (in_channels or 0) % groups
-        ):
-            raise ValueError(
-                f"{name}: channels must be positive multiples of groups {groups}, got in_channels {in_channels}, "
-                f"out_channels {out_channels}"
-            )
-        self.ndim, self.out_channels, self.ksize = ndim, out_channels, per_axis(name, "ksize", ksize, ndim, 1)
-        self.stride, self.pad, self.dilate, self.groups = stride, pad, dilate, groups
-        self.W = Parameter(initialW, order=_order(ndim))
-        self.b = None if nobias else Parameter(0 if initial_bias is None else initial_bias, out_channels)
-        if in_channels is not None:
-            self.W.initialize(self._shape(in_channels))
-
-    def _shape(self, in_channels: int) -> tuple[int, ...]:
-        raise NotImplementedError
-
-    def _settled(self, x: Any) -> Any:
-        if self.W.array is None:
-            channels = _channels(self, x, self.ndim)
-            if channels % self.groups:
-                raise ValueError(f"{type(self).__name__}: x {tuple(x.shape)} does not divide into {self.groups} groups")
-            self.W.initialize(self._shape(channels))
-        return self.W
-
-
-class ConvolutionND(_Convolution):
+class ConvolutionND(Convolutional):
     """F.convolution_nd over ndim axes with W (out_channels, in_channels / groups, *ksize) and b.
 
     in_channels None is settled by the first call, and may be left out: `ConvolutionND(3, 8, 4)`.
@@ -112,15 +50,13 @@ class ConvolutionND(_Convolution):
         )
         self.cover_all = cover_all
 
-    def _shape(self, in_channels: int) -> tuple[int, ...]:
-        return self.out_channels, in_channels // self.groups, *self.ksize
-
     def forward(self, x: Any) -> Any:
-        W = self._settled(x)
-        return F.convolution_nd(x, W, self.b, self.stride, self.pad, self.cover_all, self.dilate, self.groups)
+        if self.W.array is None:
+            self._settle(x)
+        return F.convolution_nd(x, self.W, self.b, self.stride, self.pad, self.cover_all, self.dilate, self.groups)
 
 
-class DeconvolutionND(_Convolution):
+class DeconvolutionND(Convolutional):
     """F.deconvolution_nd over ndim axes with W (in_channels, out_channels / groups, *ksize) and b.
 
     in_channels None is settled by the first call, and may be left out: `DeconvolutionND(3, 8, 4)`.
@@ -150,8 +86,9 @@ class DeconvolutionND(_Convolution):
         return in_channels, self.out_channels // self.groups, *self.ksize
 
     def forward(self, x: Any) -> Any:
-        W = self._settled(x)
-        return F.deconvolution_nd(x, W, self.b, self.stride, self.pad, self.outsize, self.dilate, self.groups)
+        if self.W.array is None:
+            self._settle(x)
+        return F.deconvolution_nd(x, self.W, self.b, self.stride, self.pad, self.outsize, self.dilate, self.groups)
 
 
 class Convolution1D(ConvolutionND):
@@ -182,7 +119,7 @@ class Deconvolution3D(DeconvolutionND):
         super().__init__(3, in_channels, out_channels, ksize, *args, **named)
 
 
-class DilatedConvolution2D(_Convolution):
+class DilatedConvolution2D(Convolutional):
     """F.dilated_convolution_2d with W (out_channels, in_channels, kh, kw) and b.
 
     in_channels None is settled by the first call, and may be left out: `DilatedConvolution2D(8, 3)`.
@@ -202,11 +139,10 @@ class DilatedConvolution2D(_Convolution):
     ):
         super().__init__(2, in_channels, out_channels, ksize, stride, pad, nobias, initialW, initial_bias, dilate, 1)
 
-    def _shape(self, in_channels: int) -> tuple[int, ...]:
-        return self.out_channels, in_channels, *self.ksize
-
     def forward(self, x: Any) -> Any:
-        return F.dilated_convolution_2d(x, self._settled(x), self.b, self.stride, self.pad, self.dilate)
+        if self.W.array is None:
+            self._settle(x)
+        return F.dilated_convolution_2d(x, self.W, self.b, self.stride, self.pad, self.dilate)
 
 
 class DepthwiseConvolution2D(Link):
@@ -241,7 +177,7 @@ class DepthwiseConvolution2D(Link):
 
     def forward(self, x: Any) -> Any:
         if self.W.array is None:
-            self._settle(_channels(self, x, 2))
+            self._settle(channels_of(self, x, 2))
         return depthwise.depthwise_convolution_2d(x, self.W, self.b, self.stride, self.pad)
 
 
@@ -281,5 +217,5 @@ class LocalConvolution2D(Link):
 
     def forward(self, x: Any) -> Any:
         if self.W.array is None:
-            self._settle(_channels(self, x, 2), tuple(x.shape[2:]))
+            self._settle(channels_of(self, x, 2), tuple(x.shape[2:]))
         return F.local_convolution_2d(x, self.W, self.b, self.stride)

@@ -97,13 +97,16 @@ def test_a_weight_lies_in_memory_as_the_products_want_it():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: L.Convolution1D(4, 6, 3, groups=4), "Convolution1D: channels must be positive multiples of groups 4"),
+        (
+            lambda: L.Convolution1D(4, 6, 3, groups=4),
+            "Convolution1D: groups must divide both channels, got in_channels 4",
+        ),
         (lambda: L.ConvolutionND(2, 4, 0, 3), "ConvolutionND: channels must be positive"),
         (lambda: L.Convolution3D(4, 6, (3, 3)), "Convolution3D: ksize must be 3 integers of at least 1, got (3, 3)"),
         (lambda: L.Convolution1D(None, 6, 3)(X2), "Convolution1D: expected x (N, C, 1 sizes), got x (2, 4, 7, 5)"),
-        (lambda: L.Convolution1D(None, 6, 3, groups=3)(X1), "x (2, 4, 7) does not divide into 3 groups"),
+        (lambda: L.Convolution1D(None, 6, 3, groups=3)(X1), "(N, C, 1 sizes), C a multiple of 3, got x (2, 4, 7)"),
         (lambda: L.Convolution1D(3, 6, 3)(X1), "got x (2, 4, 7), W (6, 3, 3), groups 1"),
-        (lambda: L.DepthwiseConvolution2D(None, 6, 3)(X1), "DepthwiseConvolution2D: expected x (N, C, 2 sizes)"),
+        (lambda: L.DepthwiseConvolution2D(None, 6, 3)(X1), "DepthwiseConvolution2D: expected x (N, C, H, W)"),
         (
             lambda: L.LocalConvolution2D(None, 6, ksize=8)(X2),
             "LocalConvolution2D: no window (8, 8) fits into size (7, 5)",
