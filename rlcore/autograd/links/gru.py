@@ -9,9 +9,8 @@ from rlcore.autograd.functions.joining import concat
 from rlcore.autograd.functions.math import linear_interpolate
 from rlcore.autograd.link import Link
 from rlcore.autograd.links.connection import Linear
-from rlcore.autograd.links.rnn import Stateful
-from rlcore.autograd.variable import Variable, handle
-from rlcore.backend import xp_of
+from rlcore.autograd.links.rnn import Stateful, zeros
+from rlcore.autograd.variable import Variable
 
 __all__ = ["GRU", "StatefulGRU", "StatefulMGU", "StatelessGRU", "StatelessMGU"]
 
@@ -109,10 +108,6 @@ class StatefulMGU(Stateful, StatelessMGU):
         self._set(h=h)
 
     def forward(self, x: Any) -> Variable:  # type: ignore[override]
-        h = self.h
-        if h is None:
-            array = x.array if isinstance(x, Variable) else x
-            h = handle(xp_of(array).zeros((len(array), self.n_units), array.dtype), None)
-        h = StatelessMGU.forward(self, h, x)
+        h = StatelessMGU.forward(self, zeros(x, self.n_units) if self.h is None else self.h, x)
         self._set(h=h)
         return h

@@ -12,7 +12,7 @@ from rlcore.autograd.functions.rnn_cells import lstm
 from rlcore.autograd.initializers import Initializer, as_initializer
 from rlcore.autograd.link import Link
 from rlcore.autograd.links.connection import Linear, in_and_out
-from rlcore.autograd.variable import Variable, as_variable, handle
+from rlcore.autograd.variable import Variable, as_array, as_variable, handle
 from rlcore.backend import xp_of
 
 __all__ = ["LSTM", "StatefulPeepholeLSTM", "StatefulZoneoutLSTM", "StatelessLSTM"]
@@ -47,6 +47,12 @@ class Stateful(Link):
             if state is not None:  # without the graph behind it
                 memo[id(state)] = handle(state.array.copy(), None)
         return super().__deepcopy__(memo)
+
+
+def zeros(x: Any, size: int) -> Variable:
+    """A first state (N, size) for x's N rows, of x's dtype."""
+    array = as_array(x)
+    return handle(xp_of(array).zeros((len(array), size), array.dtype), None)
 
 
 class ByGate(Initializer):
@@ -94,11 +100,6 @@ class _LSTM(Link):
         self.upward = Linear(in_size, 4 * out_size, initialW=ByGate(upward_init, 4), initial_bias=bias)
         self.lateral = Linear(out_size, 4 * out_size, nobias=True, initialW=ByGate(lateral_init, 4))
 
-    def _zeros(self, x: Any) -> Variable:
-        """A first cell of x's rows."""
-        array = x.array if isinstance(x, Variable) else x
-        return handle(xp_of(array).zeros((len(array), self.state_size), array.dtype), None)
-
 
 class StatelessLSTM(_LSTM):
     """One step of an LSTM: (c, h, x) gives the new c and h; c, h None: the first step.
@@ -110,7 +111,7 @@ class StatelessLSTM(_LSTM):
         gates = self.upward(x)
         if h is not None:
             gates = gates + self.lateral(h)
-        return lstm(self._zeros(x) if c is None else c, gates)
+        return lstm(zeros(x, self.state_size) if c is None else c, gates)
 
 
 class LSTM(Stateful, _LSTM):
@@ -148,7 +149,7 @@ class LSTM(Stateful, _LSTM):
             if len(h) > len(x):
                 h, rest = split_axis(h, [len(x)], 0)
             gates = gates + self.lateral(h)
-        c, y = lstm(self._zeros(x) if self.c is None else self.c, gates)
+        c, y = lstm(zeros(x, self.state_size) if self.c is None else self.c, gates)
         self._set(c=c, h=y if rest is None else concat([y, rest], axis=0))
         return y
 
@@ -209,9 +210,9 @@ class StatefulZoneoutLSTM(Stateful, _LSTM):
         gates = self.upward(x)
         if self.h is not None:
             gates = gates + self.lateral(self.h)
-        before = self._zeros(x) if self.c is None else self.c
+        before = zeros(x, self.state_size) if self.c is None else self.c
         c, h = lstm(before, gates)
-        h_before = self._zeros(x) if self.h is None else self.h
+        h_before = zeros(x, self.state_size) if self.h is None else self.h
         c, h = zoneout(before, c, self.c_ratio, rng=self.rng), zoneout(h_before, h, self.h_ratio, rng=self.rng)
         self._set(c=c, h=h)
         return h
