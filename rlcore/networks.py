@@ -58,11 +58,15 @@ class OneHot(Link):
 
 
 class Floats(Link):
-    """Integer observations as rows of float32."""
+    """Integer observations as rows of floats."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dtype = config.dtype
 
     def forward(self, x: Any) -> Any:
         x = as_array(x)
-        return x.reshape(len(x), -1).astype(np.float32)
+        return x.reshape(len(x), -1).astype(self.dtype)
 
 
 def value_network(

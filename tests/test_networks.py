@@ -36,6 +36,9 @@ def test_integers_become_rows_of_floats():
     out = Floats()(frames)
     assert out.dtype == np.float32
     assert out.tolist() == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
+    with using_config("dtype", np.float64):
+        model = value_network(spaces.Box(0, 255, (2, 3), np.uint8), (8,), 3, generator(0))
+    assert model(frames).dtype == np.float64
 
 
 @pytest.mark.parametrize(
