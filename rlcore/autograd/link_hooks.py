@@ -26,11 +26,15 @@ class TimerHook(Times, LinkHook):
     title, parts = "LinkName", ()
 
     def forward_preprocess(self, args: Any) -> None:
+        args.before = len(self._starts)
         self.start(args.args)
 
     def forward_postprocess(self, args: Any) -> None:
         out = args.out if isinstance(args.out, tuple) else (args.out,)
         self.stop(type(args.link).__name__, tuple(map(as_array, out)))
+
+    def finished(self, args: Any) -> None:
+        del self._starts[args.before :]  # after an error it is still there, and would be the next outer link's
 
 
 class _Weight(LinkHook):

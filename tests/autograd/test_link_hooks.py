@@ -6,11 +6,22 @@ import copy
 import gc
 import io
 import threading
+import time
 
 import numpy as np
 import pytest
 
-from rlcore.autograd import Chain, Sequential, Variable, grad, link_calls, no_backprop_mode, optimizers, using_config
+from rlcore.autograd import (
+    Chain,
+    Link,
+    Sequential,
+    Variable,
+    grad,
+    link_calls,
+    no_backprop_mode,
+    optimizers,
+    using_config,
+)
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
 from rlcore.autograd.gradient_check import check_backward
@@ -336,3 +347,21 @@ def test_a_hook_that_refuses_to_end_is_gone():
     with pytest.raises(RuntimeError, match="no"):
         link.delete_hook("LinkHook")
     assert type(link) is L.Linear
+
+
+def test_a_timer_is_right_after_an_error_within():
+    class Fails(Link):
+        def forward(self, x):
+            raise ValueError("no")
+
+    class Tries(Chain):
+        def forward(self, x):
+            time.sleep(0.02)
+            with pytest.raises(ValueError, match="no"):
+                self.inner(x)
+            return x
+
+    with TimerHook() as hook:
+        Tries(inner=Fails())(X)
+    assert hook.summary().keys() == {"Tries"}
+    assert hook.total_time() >= 0.02
