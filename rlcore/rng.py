@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -37,11 +40,22 @@ def restore(rng: np.random.Generator, state: dict[str, Any]) -> None:
 
 
 _default = generator(0)
+_instead: ContextVar[np.random.Generator | None] = ContextVar("rng", default=None)  # per thread
 
 
 def default() -> np.random.Generator:
     """The library's own generator: used by whatever draws without being given `rng=`."""
-    return _default
+    return _instead.get() or _default
+
+
+@contextmanager
+def using(rng: np.random.Generator) -> Iterator[None]:
+    """A `with` block in which `default()` is another generator, in this thread."""
+    token = _instead.set(rng)
+    try:
+        yield
+    finally:
+        _instead.reset(token)
 
 
 def seed(n: int) -> None:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from rlcore.rng import default, generator, restore, seed, spawn, state_of
+from rlcore.rng import default, generator, restore, seed, spawn, state_of, using
 
 
 def test_a_seed_gives_its_stream():
@@ -54,3 +54,10 @@ def test_the_librarys_own_generator():
     seed(3)
     assert default() is own
     assert own.random(3).tolist() == generator(3).random(3).tolist()
+
+
+def test_another_generator_may_stand_in():
+    before = state_of(default())
+    with using(generator(3)):
+        assert default().random() == generator(3).random()
+    assert state_of(default()) == before

@@ -31,14 +31,10 @@ class Forget(Function):
     @contextmanager
     def _as_before(self) -> Iterator[None]:
         """The random state and the mode of the first run."""
-        rng = _rng.default()
-        now = _rng.state_of(rng)
+        rng = _rng.generator(0)
         _rng.restore(rng, self.state)
-        try:
-            with using_config("train", self.train), using_config("in_recomputing", True), record(True):
-                yield
-        finally:
-            _rng.restore(rng, now)
+        with _rng.using(rng), using_config("train", self.train), using_config("in_recomputing", True), record(True):
+            yield
 
     def backward(self, gys, xs):
         from rlcore.autograd.variable import handle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 
 import numpy as np
@@ -272,3 +273,21 @@ def test_bad_functions():
     x = Variable(X)
     with pytest.raises(ValueError, match="no_second has no second derivative"):
         grad([F.sum(F.forget(lambda x: NoSecond().apply(x), x))], [x], enable_double_backprop=True)
+
+
+def test_another_thread_draws_on_while_it_is_computed_again():
+    drawn = []
+
+    def block(x):
+        if config.in_recomputing:
+            thread = threading.Thread(target=lambda: drawn.append(rlcore.rng.default().random()))
+            thread.start()
+            thread.join()
+        return F.dropout(x)
+
+    rlcore.rng.seed(0)
+    y = F.sum(F.forget(block, Variable(X)))
+    later = generator(0)
+    rlcore.rng.restore(later, rlcore.rng.state_of(rlcore.rng.default()))
+    y.backward()
+    assert [*drawn, rlcore.rng.default().random()] == later.random(2).tolist()
