@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import sys
 from types import ModuleType
 from typing import Any
@@ -39,3 +41,24 @@ def aligned(size: int, like: Any) -> Any:
     block = np.empty(nbytes + 64, np.uint8)
     start = -block.ctypes.data % 64
     return block[start : start + nbytes].view(like.dtype)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep up to 256 MB of freed memory, unless the environment settles it.
+
+    By default it gives large arrays back to the system when they are freed; new pages for the next ones then take a
+    fifth of an update of a 17-256-256-6 network at batch 256.
+    """
+    if (
+        sys.platform != "linux"
+        or any(name.startswith("MALLOC_") for name in os.environ)
+        or "GLIBC_TUNABLES" in os.environ
+    ):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD: its upper limit
+        mallopt(-1, 256 << 20)  # M_TRIM_THRESHOLD
+
+
+keep_freed_memory()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
 import sys
 from types import ModuleType
 
@@ -52,3 +55,31 @@ def test_aligned(size, dtype):
         vector = aligned(size, like)
         assert (vector.shape, vector.dtype, vector.ctypes.data % 64) == ((size,), dtype, 0) or size == 0
         assert vector.flags.writeable
+
+
+FAULTS = """
+import resource, sys
+import numpy as np
+import rlcore.backend
+
+def work():
+    arrays = [np.zeros(1 << 18, np.uint8) + 1 for _ in range(8)]
+
+for _ in range(5):
+    work()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    work()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told")
+def test_freed_memory_is_kept_unless_the_environment_settles_it():
+    """20 times 8 arrays of 64 pages are 10,240 page faults where freed arrays go back to the system."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    for settings, kept in (({}, True), ({"MALLOC_TRIM_THRESHOLD_": "131072"}, False)):
+        done = subprocess.run(
+            [sys.executable, "-c", FAULTS], env={**plain, **settings}, capture_output=True, text=True, check=True
+        )
+        assert (int(done.stdout) < 500) == kept
