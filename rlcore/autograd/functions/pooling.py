@@ -57,12 +57,18 @@ def some_at_a_time(work: Any, m: Any, sizes: Any) -> None:
     in_parts(len(m), nbytes, lambda first, last, totals: work(slice(first, last)), m)
 
 
+def along(axis: int, pairs: Any) -> list[tuple[Any, Any]]:
+    """Pairs of slices of one axis as places in arrays: the axes before it are taken whole."""
+    lead = (slice(None),) * axis
+    return [((*lead, i), (*lead, o)) for i, o in pairs]
+
+
 def reduced(f: Any, m: Any, w: Windows, nothing: float, y: Any) -> None:
     """f (np.maximum, np.add) over the windows of m (B, *ins, C), axis by axis, into y (B, *outs, C)."""
     for axis, (n, pairs) in enumerate(zip(w.outs, w.axes), 1):
-        lead = (slice(None),) * axis
         t = y if axis == w.ndim else xp_of(m).empty((*m.shape[:axis], n, *m.shape[axis + 1 :]), m.dtype)
-        whole: list[Any] = [(*lead, i) for i, o in pairs if o == slice(0, n)]
+        places = along(axis, pairs)
+        whole = [i for i, o in places if o[-1] == slice(0, n)]
         if len(whole) > 1:
             f(m[whole[0]], m[whole[1]], out=t)
         elif whole:
@@ -71,10 +77,9 @@ def reduced(f: Any, m: Any, w: Windows, nothing: float, y: Any) -> None:
             t[...] = nothing
         for at in whole[2:]:
             f(t, m[at], out=t)
-        for i, o in pairs:
-            if o != slice(0, n):
-                here = t[(*lead, o)]
-                f(here, m[(*lead, i)], out=here)
+        for i, o in places:
+            if o[-1] != slice(0, n):
+                f(t[o], m[i], out=t[o])
         m = t
 
 
@@ -86,26 +91,26 @@ def largest(m: Any, w: Windows) -> Any:
     xp, number, scale = xp_of(m), None, 1
     dtype = np.dtype(np.uint8 if math.prod(w.ksize) <= 256 else np.uint32)
     for axis in range(w.ndim, 0, -1):
-        lead, n, pairs = (slice(None),) * axis, w.outs[axis - 1], w.axes[axis - 1]
+        n, places = w.outs[axis - 1], along(axis, w.axes[axis - 1])
         shape = (*m.shape[:axis], n, *m.shape[axis + 1 :])
         t, best = xp.empty(shape, m.dtype), xp.zeros(shape, dtype)
-        i, o = pairs[0]
-        if o != slice(0, n):
+        i, o = places[0]
+        if o[-1] != slice(0, n):
             t[...] = -math.inf
-        t[(*lead, o)] = m[(*lead, i)]
+        t[o] = m[i]
         if number is not None:
-            best[(*lead, o)] = number[(*lead, i)]
-        for k, (i, o) in enumerate(pairs[1:], 1):
-            here, mine = t[(*lead, o)], best[(*lead, o)]
-            new = np.maximum(here, m[(*lead, i)])
+            best[o] = number[i]
+        for k, (i, o) in enumerate(places[1:], 1):
+            here, mine = t[o], best[o]
+            new = np.maximum(here, m[i])
             code = np.negative((here < new).astype(dtype))  # all bits where a larger one is found
-            code &= dtype.type(k * scale) if number is None else number[(*lead, i)] + dtype.type(k * scale)
+            code &= dtype.type(k * scale) if number is None else number[i] + dtype.type(k * scale)
             np.maximum(mine, code, out=mine)  # later elements have larger numbers
-            if o == slice(0, n):
+            if o[-1] == slice(0, n):
                 t = new
             else:
                 here[...] = new
-        m, number, scale = t, best, scale * len(pairs)
+        m, number, scale = t, best, scale * len(places)
     return m, number
 
 
@@ -267,13 +272,13 @@ class Unpooling(Function):
     def spread(self, m, y):
         w = self.w
         for axis in range(w.ndim, 0, -1):  # the axis with contiguous rows last
-            lead, n = (slice(None),) * axis, w.ins[axis - 1]
+            n = w.ins[axis - 1]
             t = y if axis == 1 else xp_of(m).zeros((*m.shape[:axis], n, *m.shape[axis + 1 :]), m.dtype)
-            for k, (i, o) in enumerate(w.axes[axis - 1]):
+            for k, (i, o) in enumerate(along(axis, w.axes[axis - 1])):
                 if k < w.stride[axis - 1]:  # nothing is there yet
-                    t[(*lead, i)] = m[(*lead, o)]
+                    t[i] = m[o]
                 else:
-                    t[(*lead, i)] += m[(*lead, o)]
+                    t[i] += m[o]
             m = t
 
     def backward(self, gy):
@@ -329,7 +334,7 @@ def _average_pooling(function, x, ndim, ksize, stride, pad, pad_value):
     w = fitting(function, x, settings(function, x, ndim, ksize, stride, pad), False)
     factor: Any = 1 / math.prod(w.ksize)
     if pad_value is None and w.padded:
-        counts = np.ones(())
+        counts: Any = np.ones(())
         for o, pairs in zip(w.outs, w.axes):
             inside = np.zeros(o)
             for _, at in pairs:
