@@ -8,9 +8,11 @@ from timing import PAIRS, Pair, Row, Skipped, missing, paired, per_call, table
 
 # isort: split
 import json
+import re
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -125,16 +127,24 @@ def compare(ours, theirs) -> Pair:
     return paired([(per_call(ours, calls[0]), per_call(theirs, calls[1])) for _ in range(pairs)])
 
 
+def high_water() -> float:
+    """The most memory that this process has held, in MiB; Linux's rusage would count what its parent held, too."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s*(\d+) kB", status.read_text())[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def peak(side: str) -> float:
     """MiB that forward and backward of the Nature CNN at batch 256 take over the resting process."""
     model, net, obs, frames = sides(NatureCNN, 256, True)
     ours, theirs = passes(model, net, obs, frames)
     small = passes(model, net, obs[:1], frames[:1])  # code and buffers that a first pass loads are part of the rest
     small[side == "PyTorch"]()
-    rest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rest = high_water()
     for _ in range(3):
         (theirs if side == "PyTorch" else ours)()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - rest) / 1024
+    return high_water() - rest
 
 
 def memory() -> Row:
