@@ -1,6 +1,6 @@
 """What autograd adds to NumPy's own time on an array of one element, where nothing but overhead is left."""
 
-from timing import PAIRS, Row, in_turns, table, µs
+from timing import COUNT, PAIRS, Row, in_turns, table, µs
 
 # isort: split
 from collections.abc import Callable
@@ -71,4 +71,4 @@ def rows() -> list[Row]:
 
 
 if __name__ == "__main__":
-    print(table(rows()), f"\nmedians of {PAIRS} turns, one thread")
+    print(table(rows()), f"\nmedians of {PAIRS} turns, {COUNT} thread(s)")

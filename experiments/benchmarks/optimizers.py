@@ -1,6 +1,6 @@
 """A continuous-control network's update, and Adam alone on a Nature CNN's parameters, against PyTorch."""
 
-from timing import PAIRS, Pair, Row, Skipped, compare, missing, table, µs
+from timing import COUNT, PAIRS, Pair, Row, Skipped, compare, missing, table, µs
 
 # isort: split
 import numpy as np
@@ -48,8 +48,8 @@ def mlp() -> Pair:
     return compare(ours, theirs)
 
 
-def adam(threads: int) -> Pair:
-    """Adam alone; threads: PyTorch's, ours is one."""
+def adam() -> Pair:
+    """Adam alone."""
     import torch
 
     model, weights = Chain(), [rng.standard_normal(shape, np.float32) for shape in NATURE]
@@ -61,15 +61,11 @@ def adam(threads: int) -> Pair:
         q.grad = torch.from_numpy(p.grad.copy())
     optimizer = optimizers.Adam(1e-3, corrected_eps=True).setup(model)
     torch_optimizer = torch.optim.Adam(theirs, lr=1e-3)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
     for _ in range(3):
         optimizer.update(), torch_optimizer.step()
     for p, q in zip(model.params(), theirs):
         np.testing.assert_allclose(p.array, q.detach().numpy(), rtol=1e-4, atol=1e-5)  # the same work
-    pair = compare(optimizer.update, torch_optimizer.step)
-    torch.set_num_threads(before)
-    return pair
+    return compare(optimizer.update, torch_optimizer.step)
 
 
 def rows() -> list[Row | Skipped]:
@@ -81,10 +77,9 @@ def rows() -> list[Row | Skipped]:
 
     return [
         row("update of 17-256-256-6, batch 256", mlp(), "PyTorch, Adam", 1.5),
-        row("Adam, 1.7 million parameters", adam(1), "PyTorch, one thread", 1),
-        row("Adam, 1.7 million parameters", adam(2), "PyTorch, two threads", 1),
+        row("Adam, 1.7 million parameters", adam(), "PyTorch", 1),
     ]
 
 
 if __name__ == "__main__":
-    print(table(rows()), f"\nmedians of {PAIRS} pairs, one thread but where it says two")
+    print(table(rows()), f"\nmedians of {PAIRS} pairs, {COUNT} thread(s)")

@@ -1,6 +1,6 @@
 """LSTM of 64 units over 16 steps, batch 32, forward and backward, against PyTorch on the same numbers."""
 
-from timing import PAIRS, Pair, Row, Skipped, compare, missing, table, µs
+from timing import COUNT, PAIRS, Pair, Row, Skipped, compare, missing, table, µs
 
 # isort: split
 from collections.abc import Callable
@@ -135,4 +135,4 @@ def rows() -> list[Row | Skipped]:
 
 
 if __name__ == "__main__":
-    print(table(rows()), f"\nmedians of {PAIRS} pairs, one thread")
+    print(table(rows()), f"\nmedians of {PAIRS} pairs, {COUNT} thread(s)")

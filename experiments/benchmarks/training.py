@@ -1,6 +1,6 @@
 """DQN on CartPole-v1 against Stable-Baselines3 with the same settings, in segments by turns."""
 
-from timing import PAIRS, Row, Skipped, missing, paired, table
+from timing import COUNT, PAIRS, Row, Skipped, missing, paired, table
 
 # isort: split
 from pathlib import Path
@@ -83,4 +83,4 @@ def rows() -> list[Row | Skipped]:
 
 
 if __name__ == "__main__":
-    print(table(rows()), f"\nmedians of {PAIRS} pairs of segments of {SEGMENT} env steps, one thread")
+    print(table(rows()), f"\nmedians of {PAIRS} pairs of segments of {SEGMENT} env steps, {COUNT} thread(s)")

@@ -1,6 +1,6 @@
 """One DQN update and one action, 4-64-64-2, against PyTorch eager on the same numbers."""
 
-from timing import PAIRS, Pair, Row, Skipped, compare, missing, table, µs
+from timing import COUNT, PAIRS, Pair, Row, Skipped, compare, missing, table, µs
 
 # isort: split
 from itertools import pairwise
@@ -98,4 +98,4 @@ def rows() -> list[Row | Skipped]:
 
 
 if __name__ == "__main__":
-    print(table(rows()), f"\nmedians of {PAIRS} pairs, one thread")
+    print(table(rows()), f"\nmedians of {PAIRS} pairs, {COUNT} thread(s)")

@@ -12,10 +12,11 @@ import pytest
 from rlcore.autograd import Chain, Parameter, Sequential, Variable, optimizers
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
+from rlcore.autograd.functions import parts
 from rlcore.autograd.initializers import LeCunNormal
 from rlcore.autograd.optimizer_hooks import GradientClipping, GradientLARS
-from rlcore.autograd.optimizers import SGD, Adam, Optimizer, RMSprop
-from rlcore.autograd.optimizers.part import BLOCK
+from rlcore.autograd.optimizers import SGD, Adam, Optimizer, RMSprop, base
+from rlcore.autograd.optimizers.part import BLOCK, THREADED
 from rlcore.rng import generator
 
 
@@ -520,6 +521,28 @@ def test_large_models_are_stepped_in_pieces(rule):
         optimizer.update()
     np.testing.assert_allclose(model.a.array, p, rtol=1e-10, atol=1e-12)
     assert len(optimizer._parts[0].blocks) == 3
+
+
+@pytest.mark.parametrize("rule", ["Adam", "MSVAG"])
+def test_threads_change_no_bit(rule, monkeypatch):
+    make, n, ends = RULES[rule][0], THREADED + 12_345, []
+    for count in (1, 3):
+        monkeypatch.setattr(parts, "workers", workers := parts._Workers())
+        monkeypatch.setattr(base, "workers", workers)
+        workers.count = count
+        rng = generator(4)
+        model = chain(rng.standard_normal(n))
+        optimizer = make().setup(model)
+        for _ in range(3):
+            model.a.grad = rng.standard_normal(n)
+            optimizer.update()
+        assert optimizer._parts[0].threads == count
+        assert (workers.pool is not None) == (count > 1)
+        ends.append([model.a.array.copy(), *optimizer._state])
+        if workers.pool is not None:
+            workers.pool.shutdown()
+    for one, three in zip(*ends):
+        np.testing.assert_array_equal(one, three)
 
 
 def test_subnormal_state_is_cleared():

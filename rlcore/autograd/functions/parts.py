@@ -87,12 +87,18 @@ def in_parts(n: int, nbytes: int, work: Callable[..., None], like: Any, *totals:
         for i in range(first, last, m):
             work(i, min(i + m, last), own[w])
 
+    dealt(k, share)
+    for others in own[1:]:
+        for total, other in zip(totals, others):
+            total += other
+
+
+def dealt(k: int, share: Callable[[int], None]) -> None:
+    """share(0) in this thread and share(1) to share(k - 1) in others, at once; an error of any is raised."""
     waiting = [workers.submit(share, w) for w in range(1, k)]
     try:
         share(0)
     finally:
         wait(waiting)
-    for future, others in zip(waiting, own[1:]):
+    for future in waiting:
         future.result()
-        for total, other in zip(totals, others):
-            total += other

@@ -16,8 +16,9 @@ import numpy as np
 
 import rlcore.autograd.parameter as _parameter
 from rlcore.autograd.function import next_order
+from rlcore.autograd.functions.parts import workers
 from rlcore.autograd.link import Link
-from rlcore.autograd.optimizers.part import BLOCK, CLEAN_EVERY, Part
+from rlcore.autograd.optimizers.part import BLOCK, CLEAN_EVERY, THREADED, Part
 from rlcore.autograd.optimizers.scaling import LossScaling
 from rlcore.autograd.parameter import Parameter
 from rlcore.autograd.storage import offsets, runs
@@ -54,7 +55,7 @@ class Optimizer(LossScaling):
         self._state: list[Any] = []  # a vector for each slot
         self._used: list[int] | None = None  # the parameters that had a gradient in the last update
         self._parts: list[Part] = []  # what they lie in
-        self._scratch: list[Any] = []
+        self._scratch: list[list[Any]] = []  # vectors for each thread
         self._scalars: list[Any] = []
         self._version = -1
 
@@ -165,8 +166,7 @@ class Optimizer(LossScaling):
             if part.rounded:
                 part.step_in_float32(self.step, numbers)
             else:
-                for vectors in part.blocks:
-                    self.step(*vectors, *numbers)
+                part.step(self.step, numbers)
             if t % CLEAN_EVERY == 0:
                 part.clean()
             for i, p in zip(part.members, part.params):
@@ -217,7 +217,9 @@ class Optimizer(LossScaling):
         self._active = [(i, p.node) for i, p in enumerate(params) if p.update_enabled]
         self.target.flatten()
         block = size if like is None or xp_of(like) is not np else min(size, BLOCK)
-        self._scratch = [aligned(block, like) for _ in range(self.n_scratch + self._in_float32)] if params else []
+        threads = workers.count if THREADED <= size > block and not self._in_float32 else min(len(params), 1)
+        n = self.n_scratch + self._in_float32
+        self._scratch = [[aligned(block, like) for _ in range(n)] for _ in range(threads)]
         copied = self._in_float32 or self.loss_scale is not None
         self._copies = aligned(size, like) if copied and params else None
         self._used, self._version = None, _parameter.version
