@@ -109,7 +109,7 @@ def parts(dtype, convert=lambda a: a):
     found = []
     for sizes in ((3, 2), (4,)):
         data, grad = (convert(np.linspace(-1, 2, sum(sizes), dtype=dtype) + k) for k in (0, 0.3))
-        part = Part(SimpleNamespace(data=data, grad=grad), None, [], [], False, False)
+        part = Part(SimpleNamespace(data=data, grad=grad), None, [], [[]], len(data), False, False)
         part.params, part.names, part.t = [SimpleNamespace(size=n) for n in sizes], ["W", "b"][: len(sizes)], 1
         found.append(part)
     return found
@@ -143,7 +143,7 @@ def test_float16_parameters_on_a_device(place):
         copy[...] = grad
         state[...] = place.put(np.float32([1, 1e-40, -1e-40]))
         masters = [place.put(np.zeros(3, np.float32))] if master else []
-        part = Part(SimpleNamespace(data=data, grad=grad), copy, [state, *masters], scratch, True, master)
+        part = Part(SimpleNamespace(data=data, grad=grad), copy, [state, *masters], [scratch], len(data), True, master)
         part.step_in_float32(lambda p, g, tmp, state: p.__isub__(g), [])
         assert place.get(data).tolist() == [0, 1, 2]
         part.clean()

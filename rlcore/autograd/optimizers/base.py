@@ -56,6 +56,7 @@ class Optimizer(LossScaling):
         self._used: list[int] | None = None  # the parameters that had a gradient in the last update
         self._parts: list[Part] = []  # what they lie in
         self._scratch: list[list[Any]] = []  # vectors for each thread
+        self._block = 0  # their size
         self._scalars: list[Any] = []
         self._version = -1
 
@@ -216,10 +217,13 @@ class Optimizer(LossScaling):
         self._names = [path.rsplit("/", 1)[1] for path, _ in named]
         self._active = [(i, p.node) for i, p in enumerate(params) if p.update_enabled]
         self.target.flatten()
-        block = size if like is None or xp_of(like) is not np else min(size, BLOCK)
-        threads = workers.count if THREADED <= size > block and not self._in_float32 else min(len(params), 1)
-        n = self.n_scratch + self._in_float32
-        self._scratch = [[aligned(block, like) for _ in range(n)] for _ in range(threads)]
+        threads, n = min(len(params), 1), self.n_scratch + self._in_float32
+        self._block = size  # on a device in one go: each block costs a launch
+        if params and xp_of(like) is np:
+            if size >= THREADED and not self._in_float32:
+                threads = workers.count
+            self._block = min(size, BLOCK if threads == 1 else 2 * BLOCK)
+        self._scratch = [[aligned(self._block, like) for _ in range(n)] for _ in range(threads)]
         copied = self._in_float32 or self.loss_scale is not None
         self._copies = aligned(size, like) if copied and params else None
         self._used, self._version = None, _parameter.version
@@ -238,7 +242,8 @@ class Optimizer(LossScaling):
                 members = group[run.first : run.last]
                 here = slice(at[members[0]], at[members[0]] + run.stop - run.start)
                 copy = None if self._copies is None else self._copies[here]
-                part = Part(run, copy, [v[here] for v in self._state], self._scratch, self._in_float32, self._master)
+                state = [v[here] for v in self._state]
+                part = Part(run, copy, state, self._scratch, self._block, self._in_float32, self._master)
                 part.members, part.factor = members, self._factors[members[0]]
                 part.params, part.names = [self._params[i] for i in members], [self._names[i] for i in members]
                 parts.append(part)

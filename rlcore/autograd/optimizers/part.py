@@ -13,7 +13,7 @@ from rlcore.autograd.storage import Run
 from rlcore.backend import xp_of
 
 BLOCK = 1 << 16  # elements: the five vectors of Adam (1.3 MB) stay in a core's cache, 1.7 times faster than in one go
-THREADED = 1 << 19  # elements, from which the blocks are dealt to as many threads as BLAS has
+THREADED = 1 << 19  # elements, from which blocks of twice the size (fewer waits for the interpreter) go to threads
 CLEAN_EVERY = 64  # steps
 
 
@@ -26,8 +26,8 @@ class Part:
     """
 
     __slots__ = (
-        "blocks", "data", "factor", "grad", "has_master", "members", "names", "n_inputs", "params", "rounded", "source",
-        "t", "threads",
+        "block", "blocks", "data", "factor", "grad", "has_master", "members", "names", "n_inputs", "params", "rounded",
+        "source", "t", "threads",
     )  # fmt: skip
     members: Sequence[int]  # the numbers of the parameters
     params: list[Parameter]
@@ -36,13 +36,21 @@ class Part:
     t: int
 
     def __init__(
-        self, run: Run, copy: Any, state: list[Any], scratch: list[list[Any]], in_float32: bool, has_master: bool
+        self,
+        run: Run,
+        copy: Any,
+        state: list[Any],
+        scratch: list[list[Any]],
+        block: int,
+        in_float32: bool,
+        has_master: bool,
     ) -> None:
         self.data, self.source = run.data, run.grad
         self.grad = self.source if copy is None else copy
         self.has_master, self.n_inputs = has_master, 2 + len(scratch[0]) - in_float32
         self.blocks: list[list[Any]] = []  # [p, g, *scratch, *state]
         self.rounded: list[Any] = []  # the float16 parameters behind each block
+        self.block = block
         slices = list(self.slices())
         self.threads = len(scratch) if len(self.data) >= THREADED else 1
         for i, s in enumerate(slices):
@@ -57,9 +65,9 @@ class Part:
             self.blocks.append([p, self.grad[s], *free, *vectors])
 
     def slices(self) -> Iterator[slice]:
-        """Slices of about equal size that stay in cache: one on a device, where each costs a launch."""
+        """Slices of about equal size, of at most a block."""
         size = len(self.data)
-        n = -(-size // BLOCK) if xp_of(self.data) is np else 1
+        n = -(-size // max(self.block, 1))
         length = -(-size // max(n, 1) // 16) * 16  # whole cache lines
         return (slice(i, min(i + length, size)) for i in range(0, size, max(length, 1)))
 
