@@ -631,3 +631,9 @@ def test_accumulated_gradients_are_those_of_one_batch():
         np.testing.assert_allclose(pieces.a.grad, whole.a.grad, rtol=1e-13, atol=1e-15)
         several.update()
     np.testing.assert_allclose(pieces.a.array, whole.a.array, rtol=1e-12)
+
+
+def test_adabound_refuses_a_schedule_that_starts_at_nothing():
+    with pytest.raises(ValueError, match=r"AdaBound: final_lr is scaled by .* above 0, got 0\.0"):
+        optimizers.AdaBound(lambda t: 0.1 * t)
+    assert optimizers.AdaBound(lambda t: 0.1 + t).lr == 0.1

@@ -46,6 +46,11 @@ class Adam(Optimizer):
         self.beta1, self.beta2, self.eps, self.corrected_eps = beta1, beta2, eps, corrected_eps
         self.eta, self.weight_decay_rate, self.final_lr, self.gamma = eta, weight_decay_rate, final_lr, gamma
         self.amsgrad, self.adabound, self.initial_alpha = amsgrad, adabound, self.alpha
+        if adabound and callable(alpha) and not self.initial_alpha > 0:
+            raise ValueError(
+                f"{type(self).__name__}: final_lr is scaled by the schedule's first rate, which must be above 0, got "
+                f"{self.initial_alpha}"
+            )
         if amsgrad:
             self.slots = ("m", "v", "vhat")
 
