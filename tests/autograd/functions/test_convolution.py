@@ -331,7 +331,8 @@ raise SystemExit(not same)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_process_computes_and_both_end():
     env = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
-    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], env=env, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], env=env, check=False, timeout=60)
+    assert done.returncode == 0
 
 
 X, W = np.zeros((2, 4, 5, 5), np.float32), np.zeros((6, 4, 3, 3), np.float32)
