@@ -14,9 +14,9 @@ import numpy as np
 
 from rlcore import agents, rng
 from rlcore.agents.base import Agent
-from rlcore.envs import SerialEnv, VectorEnv
+from rlcore.envs import VectorEnv
 from rlcore.envs.batch import as_batch
-from rlcore.envs.make import make_env, refuse_unseen_module
+from rlcore.envs.make import EnvConfig, evaluation_env, make_env, refuse_unseen_module
 from rlcore.harness import (
     Checkpoint,
     Evaluation,
@@ -45,8 +45,8 @@ class Run:
     """Trains, uses, saves and loads one agent on one environment.
 
     env: a Gymnasium id, a callable that gives a gymnasium.Env, or a vector environment, whose seed and n_envs then
-    hold; else they are 0 and 1. settings: fields of the agent's config, or of Monitor. With a folder, which must not
-    exist, training is recorded, evaluated and checkpointed there.
+    hold; else they are 0 and 1. settings: fields of the agent's config, of EnvConfig or of Monitor. With a folder,
+    which must not exist, training is recorded, evaluated and checkpointed there.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Run:
         folder: str | Path | None = None,
         **settings: Any,
     ):
-        self.config, self.monitor = _configs(agent_class, config, settings)
+        self.config, self.env_config, self.monitor = _configs(agent_class, config, settings)
         seed = None if seed is None else index(seed)  # a NumPy integer is not JSON's
         if seed is not None and seed < 0:
             raise ValueError(f"seed must not be negative, got {seed}")
@@ -67,7 +67,7 @@ class Run:
         self.folder: Path | None = None
         if folder is not None:
             self.record_in(folder)
-        self.env = make_env(env, n_envs, seed)
+        self.env = make_env(env, n_envs, seed, self.env_config)
         self.seed: int = getattr(self.env, "seed", 0) if seed is None else seed
         spaces = self.env.observation_space, self.env.action_space
         self.agent = agent_class.from_spaces(*spaces, self.config, rng.generator(self.seed))
@@ -205,9 +205,9 @@ class Run:
                 raise ValueError("the environment was not made from a Gymnasium id; give env=")
             refuse_unseen_module(header["env"], "import it first, or give env=")
         config: Any = from_dict(agent_class.Config, header["agent"])
-        monitor = from_dict(Monitor, header["monitor"])
+        envs, monitor = from_dict(EnvConfig, header["envs"]), from_dict(Monitor, header["monitor"])
         env = header["env"] if env is None else env
-        run = cls(agent_class, config, env, header["seed"], header["n_envs"], **to_dict(monitor))
+        run = cls(agent_class, config, env, header["seed"], header["n_envs"], **to_dict(envs), **to_dict(monitor))
         Header(run.header()).check({**header, "env": run.header()["env"]})
         return run
 
@@ -221,6 +221,7 @@ class Run:
             "seed": self.seed,
             "n_envs": self.env.n_envs,
             "agent": to_dict(self.config),
+            "envs": to_dict(self.env_config),
             "monitor": to_dict(self.monitor),
         }
 
@@ -238,9 +239,7 @@ class Run:
         self._refuse_ready_env()
         key = offset, min(episodes, STREAMS)
         if key not in self._evaluations:
-            env = self._evaluations[key] = SerialEnv(self._make, key[1], self.seed + offset)
-            if isinstance(self.env, SerialEnv) and env.envs[0] is self.env.envs[0]:
-                raise ValueError("env: the callable gave the environment of the training again; it must make a new one")
+            self._evaluations[key] = evaluation_env(self.env, self._make, key[1], self.seed + offset)
         return self._evaluations[key]
 
     def predict(
@@ -276,18 +275,17 @@ def _name(agent_class: type[Agent]) -> str:
     return next((name for name, cls in ALGORITHMS.items() if cls is agent_class), agent_class.__name__)
 
 
-def _configs(agent_class: type[Agent], config: Any, settings: dict[str, Any]) -> tuple[Any, Monitor]:
-    """The agent's config and the Monitor with settings put in; an unknown one is refused."""
+def _configs(agent_class: type[Agent], config: Any, settings: dict[str, Any]) -> tuple[Any, EnvConfig, Monitor]:
+    """The agent's config, the EnvConfig and the Monitor with settings put in; an unknown one is refused."""
     config = agent_class.Config() if config is None else config
-    watched = {f.name for f in dataclasses.fields(Monitor)}
-    known = [*to_dict(config), *sorted(watched)]
+    parts = [to_dict(part) for part in (config, EnvConfig(), Monitor())]
+    known = [name for part in parts for name in part]
     for name in settings:
         if name not in known:
             near = get_close_matches(name, known, n=3, cutoff=0.5) or known
             raise ValueError(f"{agent_class.__name__} has no setting {name!r}; did you mean {', '.join(near)}?")
-    monitor = from_dict(Monitor, {k: v for k, v in settings.items() if k in watched})
-    changes = {k: v for k, v in settings.items() if k not in watched}
-    return from_dict(type(config), {**to_dict(config), **{k: _json(v) for k, v in changes.items()}}), monitor
+    own, envs, monitor = ({**part, **{k: _json(settings[k]) for k in settings if k in part}} for part in parts)
+    return from_dict(type(config), own), from_dict(EnvConfig, envs), from_dict(Monitor, monitor)
 
 
 def _json(value: Any) -> Any:

@@ -1,28 +1,26 @@
-"""The command line: `rlcore train ALGORITHM ...` and `rlcore eval RUN`."""
+"""The command line: `rlcore train ALGORITHM ...`, and a module of `rlcore.commands` for each other command."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import pairwise
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
 
 import rlcore.threads  # noqa: F401  before anything that imports NumPy
 from rlcore.agents import Agent
-from rlcore.api import ALGORITHMS, Monitor, Run
-from rlcore.envs.make import refuse_unseen_module
+from rlcore.api import ALGORITHMS
+from rlcore.commands.train import Train, train
+from rlcore.envs.make import EnvConfig, refuse_unseen_module
 from rlcore.explorers import Schedule
-from rlcore.harness import RunFolder, load_state
-from rlcore.harness.config import from_dict, load_config, to_dict
-from rlcore.harness.files import present
-from rlcore.harness.folder import find_resumable, new_path, same_run
-from rlcore.harness.header import check_names
+from rlcore.harness.config import from_dict, load_config
+from rlcore.harness.header import Monitor, check_names
 
-EPISODES = 20  # of the evaluation that ends a training
+COMMANDS = {"eval": "evaluate"}  # name -> the module whose main() it is
 REGISTRY = tyro.constructors.ConstructorRegistry()
 
 
@@ -39,91 +37,18 @@ def _schedule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.Pr
     )
 
 
-@dataclass(frozen=True)
-class Train:
-    """What is trained, and where it is kept."""
-
-    env: str = "CartPole-v1"  # Gymnasium id
-    seed: int = 0  # of everything that is drawn
-    n_envs: int = 1  # environments stepped together
-    steps: int = 50_000  # rows, one per environment and step, at which the run ends
-    root: Path = Path("runs")  # run folders are made under this one
-    folder: Path | None = None  # run folder, instead of a new one under root
-    resume: bool = False  # go on with the newest unfinished run of these settings, or start one
-    config: Path | None = None  # config.json of a run: what is not given here is taken from it
-
-
-def train(algorithm: str, settings: Train, config: Any, monitor: Monitor) -> None:
-    """Train, and print the return over fresh episodes."""
-    if settings.steps < 0:
-        raise ValueError(f"--steps must not be negative, got {settings.steps}")
-    run = Run(ALGORITHMS[algorithm], config, settings.env, settings.seed, settings.n_envs, **to_dict(monitor))
-    files = _resumable(algorithm, settings, run) if settings.resume else None
-    if files is not None:
-        files.config["monitor"] = to_dict(monitor)  # which may differ from what it was
-        run = Run.resume(files, steps=settings.steps)
-    else:
-        if settings.resume:
-            print("no unfinished run with these settings: starting a new one")
-        run.record_in(settings.folder or new_path(settings.root, settings.env, algorithm, settings.seed))
-    print(f"{algorithm} on {settings.env}, seed {settings.seed}, from step {run.t:,}, in {run.folder}")
-    run.learn(max(settings.steps - run.t, 0), progress=True)
-    report(run, EPISODES)
-
-
-def _resumable(algorithm: str, settings: Train, run: Run) -> RunFolder | None:
-    """The run folder to go on with, None if there is none."""
-    config = {**run.header(), "steps": settings.steps}
-    if settings.folder is None:
-        return find_resumable(settings.root, settings.env, algorithm, config)
-    if not settings.folder.exists():
-        return None
-    files = RunFolder.open(settings.folder)
-    if not same_run(files.config, config):
-        odd = [name for name in config if name != "monitor" and files.config.get(name) != config[name]]
-        files.close()
-        raise ValueError(
-            f"{settings.folder} is a run with other settings ({', '.join(odd)}); give it the same ones to resume"
-        )
-    return files
-
-
-def evaluate(run: Annotated[Path, tyro.conf.Positional], episodes: int = EPISODES, best: bool = False) -> None:
-    """Evaluate the policy of a run folder on fresh episodes.
-
-    Args:
-        run: the run folder.
-        episodes: how many episodes are played.
-        best: take the policy of the best evaluation while training, not the last one.
-    """
-    trained = Run.read(run)
-    if best:
-        if not present(run / "best").is_dir():
-            raise ValueError(f"{run} has no evaluation yet, so no best policy; leave out --best to take the last one")
-        stored = load_state(run / "best")
-        trained.agent.actor.load(stored["actor"])
-        trained.t = stored["t"]
-    report(trained, episodes)
-
-
-def report(run: Run, episodes: int) -> None:
-    """Print the mean return over fresh episodes."""
-    returns = run.evaluate(episodes)
-    print(
-        f"mean return {returns.mean():.1f} +- {returns.std():.1f} over {episodes} fresh episodes, after {run.t:,} steps"
-    )
-
-
 def _command(algorithm: str, cls: type[Agent], given: dict[str, Any]) -> Callable[..., None]:
     """`rlcore train ALGORITHM`, with the fields of its config as options."""
     own = from_dict(Train, {k: v for k, v in given.items() if k in ("env", "seed", "n_envs", "steps")})
-    loose, watch = _unchecked(cls.Config), _unchecked(Monitor)
-    config, monitoring = from_dict(loose, given.get("agent", {})), from_dict(watch, given.get("monitor", {}))
+    kinds = {"agent": cls.Config, "envs": EnvConfig, "monitor": Monitor}
+    loose = {name: _unchecked(kind) for name, kind in kinds.items()}
+    start = {name: from_dict(kind, given.get(name, {})) for name, kind in loose.items()}
 
-    def command(settings: Any = own, agent: Any = config, monitor: Any = monitoring) -> None:
-        train(algorithm, settings, cls.Config(**vars(agent)), Monitor(**vars(monitor)))
+    def command(settings: Any, agent: Any, envs: Any, monitor: Any) -> None:
+        train(algorithm, settings, cls.Config(**vars(agent)), EnvConfig(**vars(envs)), Monitor(**vars(monitor)))
 
-    command.__annotations__ = {"settings": Train, "agent": loose, "monitor": watch}
+    command.__defaults__ = (own, *start.values())
+    command.__annotations__ = {"settings": Train, **loose}
     command.__doc__ = f"Train {cls.__name__}."
     return command
 
@@ -159,7 +84,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, cls in ALGORITHMS.items():
             algorithms.command(name=name)(_command(name, cls, given if argv[:2] == ["train", name] else {}))
         app.command(algorithms, name="train")
-        app.command(name="eval")(evaluate)
+        named = [name for name in ("train", *COMMANDS) if argv[:1] == [name]]
+        for name in named or COMMANDS:  # all of them only to list them
+            if name in COMMANDS:
+                app.command(name=name)(import_module(f"rlcore.commands.{COMMANDS[name]}").main)
         app.cli(prog="rlcore", args=argv, config=(tyro.conf.OmitArgPrefixes,), registry=REGISTRY)
     except (ValueError, TypeError, OSError) as error:
         sys.exit(f"rlcore: {error}")

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from rlcore import cli
+from rlcore import api, cli
 from rlcore.agents import DoubleDQN
 from rlcore.api import ALGORITHMS, Monitor
 from rlcore.cli import main
@@ -133,7 +133,7 @@ def test_an_interruption_has_its_exit_code(tmp_path, monkeypatch, capsys):
     def interrupted(*args, **settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.Run, "learn", interrupted)
+    monkeypatch.setattr(api.Run, "learn", interrupted)
     with pytest.raises(SystemExit) as end:
         train(tmp_path)
     assert end.value.code == 130

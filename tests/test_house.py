@@ -21,12 +21,14 @@ LAYERS = (  # imports go down only; a name stands for a module or for all of a p
     "networks distributions returns losses explorers buffers envs",
     "agents",
     "harness parallel.actor_learner parallel.data_parallel parallel.hogwild",
-    "api cli",
+    "api commands cli",
 )
 TOP = len(LAYERS)  # rlcore/__init__.py, rlcore/__main__.py
 SIBLINGS = {  # imports inside a row, across its modules: a variant needs its family
     ("networks", "distributions"),
     ("cli", "api"),
+    ("cli", "commands"),
+    ("commands", "api"),
 }
 BANNED = {"agents": ("rlcore.envs", "rlcore.harness", "rlcore.parallel", "tensorboardX")}
 ONLY_IN = {"tyro": "rlcore.cli", "mpi4py": "rlcore.parallel.comm"}

@@ -73,5 +73,15 @@ class VectorEnv(ABC):
         are no transitions, begins new ones.
         """
 
+    def restart(self, which: np.ndarray) -> tuple[Any, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Cut the running episodes of the streams in a mask (N,) short, between two steps, and begin the next ones.
+
+        Gives obs, written in place, and (stream, return, length) of the episodes that were cut. ValueError if this kind
+        of environment cannot reset single streams.
+        """
+        raise ValueError(
+            f"{type(self).__name__} cannot begin an episode in single streams; use SerialEnv or ProcessEnv"
+        )
+
     def close(self) -> None:  # noqa: B027 (many hold nothing)
         """Free what the environments hold."""

@@ -7,7 +7,7 @@ import json
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from rlcore.explorers import Schedule
 
@@ -45,6 +45,10 @@ def _typed(name: str, hint: Any, value: Any) -> Any:
         if value is None and type(None) in get_args(hint):
             return None
         hint = next(h for h in get_args(hint) if h is not type(None))
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise ValueError(f"{name} takes {' or '.join(map(repr, get_args(hint)))}, got {value!r}")
+        return value
     if hint is Schedule and isinstance(value, (int, float, str)) and not isinstance(value, bool):
         return Schedule.parse(value) if isinstance(value, str) else Schedule(float(value))
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):

@@ -10,7 +10,7 @@ from typing import Any
 NOT_COMPARED = ("monitor", "steps")  # they may change when a run goes on
 TYPES: dict[str, Any] = {
     "algorithm": str, "env": (str, type(None)), "observation_space": str, "action_space": str, "seed": int,
-    "n_envs": int, "agent": dict, "monitor": dict,
+    "n_envs": int, "agent": dict, "envs": dict, "monitor": dict,
 }  # fmt: skip
 
 

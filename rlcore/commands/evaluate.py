@@ -1,0 +1,37 @@
+"""`rlcore eval RUN`: the return of a trained policy over fresh episodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rlcore.api import Run
+from rlcore.harness import load_state
+from rlcore.harness.files import present
+
+EPISODES = 20  # of the evaluation that ends a training
+
+
+def main(run: Path, /, episodes: int = EPISODES, best: bool = False) -> None:
+    """Evaluate the policy of a run folder on fresh episodes.
+
+    Args:
+        run: the run folder.
+        episodes: how many episodes are played.
+        best: take the policy of the best evaluation while training, not the last one.
+    """
+    trained = Run.read(run)
+    if best:
+        if not present(run / "best").is_dir():
+            raise ValueError(f"{run} has no evaluation yet, so no best policy; leave out --best to take the last one")
+        stored = load_state(run / "best")
+        trained.agent.actor.load(stored["actor"])
+        trained.t = stored["t"]
+    report(trained, episodes)
+
+
+def report(run: Run, episodes: int) -> None:
+    """Print the mean return over fresh episodes."""
+    returns = run.evaluate(episodes)
+    print(
+        f"mean return {returns.mean():.1f} +- {returns.std():.1f} over {episodes} fresh episodes, after {run.t:,} steps"
+    )

@@ -1,0 +1,71 @@
+"""`rlcore train ALGORITHM`: one run, new or gone on with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlcore.api import ALGORITHMS, Run
+from rlcore.commands.evaluate import EPISODES, report
+from rlcore.envs.make import EnvConfig
+from rlcore.harness import RunFolder
+from rlcore.harness.config import to_dict
+from rlcore.harness.folder import find_resumable, new_path, same_run
+from rlcore.harness.header import Monitor
+
+
+@dataclass(frozen=True)
+class Train:
+    """What is trained, and where it is kept."""
+
+    env: str = "CartPole-v1"  # Gymnasium id
+    seed: int = 0  # of everything that is drawn
+    n_envs: int = 1  # environments stepped together
+    steps: int = 50_000  # rows, one per environment and step, at which the run ends
+    root: Path = Path("runs")  # run folders are made under this one
+    folder: Path | None = None  # run folder, instead of a new one under root
+    resume: bool = False  # go on with the newest unfinished run of these settings, or start one
+    config: Path | None = None  # config.json of a run: what is not given here is taken from it
+
+
+def train(algorithm: str, settings: Train, config: Any, envs: EnvConfig, monitor: Monitor) -> None:
+    """Train, and print the return over fresh episodes."""
+    if settings.steps < 0:
+        raise ValueError(f"--steps must not be negative, got {settings.steps}")
+    run = Run(
+        ALGORITHMS[algorithm],
+        config,
+        settings.env,
+        settings.seed,
+        settings.n_envs,
+        **{**to_dict(envs), **to_dict(monitor)},
+    )
+    files = _resumable(algorithm, settings, run) if settings.resume else None
+    if files is not None:
+        files.config["monitor"] = to_dict(monitor)  # which may differ from what it was
+        run = Run.resume(files, steps=settings.steps)
+    else:
+        if settings.resume:
+            print("no unfinished run with these settings: starting a new one")
+        run.record_in(settings.folder or new_path(settings.root, settings.env, algorithm, settings.seed))
+    print(f"{algorithm} on {settings.env}, seed {settings.seed}, from step {run.t:,}, in {run.folder}")
+    run.learn(max(settings.steps - run.t, 0), progress=True)
+    report(run, EPISODES)
+
+
+def _resumable(algorithm: str, settings: Train, run: Run) -> RunFolder | None:
+    """The run folder to go on with, None if there is none."""
+    config = {**run.header(), "steps": settings.steps}
+    if settings.folder is None:
+        return find_resumable(settings.root, settings.env, algorithm, config)
+    if not settings.folder.exists():
+        return None
+    files = RunFolder.open(settings.folder)
+    if not same_run(files.config, config):
+        odd = [name for name in config if name != "monitor" and files.config.get(name) != config[name]]
+        files.close()
+        raise ValueError(
+            f"{settings.folder} is a run with other settings ({', '.join(odd)}); give it the same ones to resume"
+        )
+    return files

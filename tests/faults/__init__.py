@@ -1,0 +1,1 @@
+"""Faults to survive, by row: each has tests marked `fault(row)`, which fail when the guard is taken out."""
