@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from rlcore import api, cli
+from rlcore import api
 from rlcore.agents import DoubleDQN
 from rlcore.api import ALGORITHMS, Monitor
 from rlcore.cli import main
