@@ -14,11 +14,13 @@ import tyro
 import rlcore.threads  # noqa: F401  before anything that imports NumPy
 from rlcore.agents import Agent
 from rlcore.api import ALGORITHMS
+from rlcore.commands.seeds import run_all, seeds_of
 from rlcore.commands.train import Train, train
 from rlcore.envs.make import EnvConfig, refuse_unseen_module
 from rlcore.explorers import Schedule
 from rlcore.harness.config import from_dict, load_config
 from rlcore.harness.header import Monitor, check_names
+from rlcore.harness.tuned import overlaid, tuned
 
 COMMANDS = {"eval": "evaluate"}  # name -> the module whose main() it is
 REGISTRY = tyro.constructors.ConstructorRegistry()
@@ -37,7 +39,7 @@ def _schedule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.Pr
     )
 
 
-def _command(algorithm: str, cls: type[Agent], given: dict[str, Any]) -> Callable[..., None]:
+def _command(algorithm: str, cls: type[Agent], given: dict[str, Any], argv: list[str]) -> Callable[..., None]:
     """`rlcore train ALGORITHM`, with the fields of its config as options."""
     own = from_dict(Train, {k: v for k, v in given.items() if k in ("env", "seed", "n_envs", "steps")})
     kinds = {"agent": cls.Config, "envs": EnvConfig, "monitor": Monitor}
@@ -45,7 +47,17 @@ def _command(algorithm: str, cls: type[Agent], given: dict[str, Any]) -> Callabl
     start = {name: from_dict(kind, given.get(name, {})) for name, kind in loose.items()}
 
     def command(settings: Any, agent: Any, envs: Any, monitor: Any) -> None:
-        train(algorithm, settings, cls.Config(**vars(agent)), EnvConfig(**vars(envs)), Monitor(**vars(monitor)))
+        parts = (
+            cls.Config(**vars(agent)),
+            EnvConfig(**vars(envs)),
+            Monitor(**vars(monitor)),
+        )  # what is wrong comes first
+        if settings.seeds is None:
+            train(algorithm, settings, *parts)
+        elif settings.folder is not None:
+            raise ValueError("--folder is of one run; with --seeds give --root, under which each gets a folder")
+        else:
+            run_all(argv, seeds_of(settings.seeds), settings.jobs)
 
     command.__defaults__ = (own, *start.values())
     command.__annotations__ = {"settings": Train, **loose}
@@ -61,18 +73,27 @@ def _unchecked(cls: type) -> type[Any]:
 
 
 def _given(argv: list[str]) -> dict[str, Any]:
-    """What the file given as `--config FILE` or `--config=FILE` says, {} if there is none."""
-    paths = [after for word, after in pairwise(argv) if word == "--config"]
-    paths += [word.partition("=")[2] for word in argv if word.startswith("--config=")]
-    if argv[:1] != ["train"] or not paths:
+    """What `--config FILE` says, over the settings tuned for the environment."""
+    if argv[:1] != ["train"] or len(argv) < 2:
         return {}
-    given = load_config(paths[-1])
-    check_names(given, paths[-1])
-    if given.get("algorithm", argv[1]) != argv[1]:
-        raise ValueError(f"{paths[-1]} is of algorithm {given['algorithm']!r}: give it to `rlcore train` for that one")
-    if not any(word.partition("=")[0] == "--env" for word in argv):
-        refuse_unseen_module(given.get("env"), f"give --env {given.get('env')} to allow it")
-    return given
+    path, env, given = _value(argv, "--config"), _value(argv, "--env"), {}
+    if path is not None:
+        given = load_config(path)
+        check_names(given, path)
+        if given.get("algorithm", argv[1]) != argv[1]:
+            raise ValueError(f"{path} is of algorithm {given['algorithm']!r}: give it to `rlcore train` for that one")
+        if env is None:
+            refuse_unseen_module(given.get("env"), f"give --env {given.get('env')} to allow it")
+    if "--no-tuned" in argv:
+        return given
+    return overlaid(tuned(argv[1], str(env or given.get("env") or Train.env)), given)
+
+
+def _value(argv: list[str], option: str) -> str | None:
+    """The last value of an option on the command line, as `--option VALUE` or `--option=VALUE`."""
+    values = [after for word, after in pairwise([*argv, ""]) if word == option]
+    values += [word.partition("=")[2] for word in argv if word.startswith(f"{option}=")]
+    return values[-1] if values else None
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -82,14 +103,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         given = _given(argv)
         app, algorithms = tyro.extras.SubcommandApp(), tyro.extras.SubcommandApp()
         for name, cls in ALGORITHMS.items():
-            algorithms.command(name=name)(_command(name, cls, given if argv[:2] == ["train", name] else {}))
+            algorithms.command(name=name)(_command(name, cls, given if argv[:2] == ["train", name] else {}, argv))
         app.command(algorithms, name="train")
         named = [name for name in ("train", *COMMANDS) if argv[:1] == [name]]
         for name in named or COMMANDS:  # all of them only to list them
             if name in COMMANDS:
                 app.command(name=name)(import_module(f"rlcore.commands.{COMMANDS[name]}").main)
         app.cli(prog="rlcore", args=argv, config=(tyro.conf.OmitArgPrefixes,), registry=REGISTRY)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:  # ImportError: an extra is missing
         sys.exit(f"rlcore: {error}")
     except KeyboardInterrupt:
         print("rlcore: interrupted; the same command with --resume goes on from the last checkpoint", file=sys.stderr)

@@ -21,12 +21,15 @@ class Train:
 
     env: str = "CartPole-v1"  # Gymnasium id
     seed: int = 0  # of everything that is drawn
+    seeds: str | None = None  # 0..4 or 0,2,5: a run for each of these seeds, in processes of their own
+    jobs: int = 0  # runs at a time, with --seeds; 0: one per core
     n_envs: int = 1  # environments stepped together
     steps: int = 50_000  # rows, one per environment and step, at which the run ends
     root: Path = Path("runs")  # run folders are made under this one
     folder: Path | None = None  # run folder, instead of a new one under root
     resume: bool = False  # go on with the newest unfinished run of these settings, or start one
-    config: Path | None = None  # config.json of a run: what is not given here is taken from it
+    config: Path | None = None  # JSON or YAML, config.json of a run say: what is not given here is taken from it
+    tuned: bool = True  # what is neither given nor in that file is as tuned for this env, where rlcore has settings
 
 
 def train(algorithm: str, settings: Train, config: Any, envs: EnvConfig, monitor: Monitor) -> None:

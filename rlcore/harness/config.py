@@ -70,11 +70,24 @@ def save_config(path: str | Path, config: dict[str, Any]) -> None:
 
 
 def load_config(path: str | Path) -> dict[str, Any]:
-    """Read JSON values; ValueError names a file that holds none."""
+    """Read JSON values, or YAML's of a .yaml or .yml file; ValueError names a file that holds none."""
+    path = Path(path)
+    is_yaml = path.suffix in (".yaml", ".yml")
     try:
-        data = json.loads(Path(path).read_text())
+        data = _yaml(path.read_text()) if is_yaml else json.loads(path.read_text())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON: {error}") from None
+        raise ValueError(f"{path} is no {'YAML' if is_yaml else 'JSON'}: {error}") from None
     if not isinstance(data, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(data).__name__}")
     return data
+
+
+def _yaml(text: str) -> Any:
+    try:
+        import yaml
+    except ImportError:
+        raise ImportError('to read YAML: pip install "rlcore[yaml]"') from None
+    try:
+        return yaml.safe_load(text)  # plain values only
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
