@@ -22,7 +22,7 @@ from rlcore.harness.config import from_dict, load_config
 from rlcore.harness.header import Monitor, check_names
 from rlcore.harness.tuned import overlaid, tuned
 
-COMMANDS = {"eval": "evaluate"}  # name -> the module whose main() it is
+COMMANDS = {"eval": "evaluate", "search": "search"}  # name -> the module whose main() it is
 REGISTRY = tyro.constructors.ConstructorRegistry()
 
 
