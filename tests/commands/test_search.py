@@ -1,4 +1,4 @@
-"""The search for settings: what it tries, drops, refuses and keeps; the returns are a known function of the settings."""
+"""The search for settings: what it tries, drops, refuses and keeps; returns are a known function of the settings."""
 
 import json
 
