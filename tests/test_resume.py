@@ -77,7 +77,8 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """What TensorBoard shows, without clocks."""
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     events = accumulator.EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    tags = [tag for tag in events.Tags()["scalars"] if tag not in ("time/fps", "time/time_elapsed")]
+    clocks = ("time/fps", "time/time_elapsed", "time/memory_mb")
+    tags = [tag for tag in events.Tags()["scalars"] if tag not in clocks]
     return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags}
 
 

@@ -1,41 +1,72 @@
-"""Recorder: what a run tells TensorBoard, and its scores.tsv."""
+"""Recorder: what a run tells TensorBoard, its scores.tsv, and all its scalars as JSON lines."""
 
 from __future__ import annotations
 
-import socket
-import struct
+import json
+import math
 import time
 import warnings
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from rlcore.harness.files import append, cut
+from rlcore.autograd import Link
+from rlcore.backend import to_cpu, xp_of
+from rlcore.harness import events
+from rlcore.harness.logs import Log, cut_back, sizes
 from rlcore.harness.loop import due
+from rlcore.harness.memory import resident_bytes
+from rlcore.harness.tags import SCHEMES, cleanrl
 from rlcore.stream import Step
 
 WINDOW = 100  # episodes in rollout/ep_rew_mean, as in Stable-Baselines3
 SCORES = ("steps", "episodes", "elapsed", "mean", "median", "stdev", "max", "min")  # ChainerRL's columns
+KINDS: dict[str, Any] = {  # of what a state holds
+    "sums": list, "returns": np.ndarray, "lengths": np.ndarray, "episodes": int, "flushed": int, "since_flush": float,
+    "elapsed": float, "draw": bool, "faults": int, "files": (dict, type(None)),
+}  # fmt: skip
 
 
 class Recorder:
     """A hook that averages statistics and writes them every so many rows, with the tags of Stable-Baselines3.
 
     folder: made if need be; logs in it belong to this run alone. Statistics keep their name under `train/`; a name with
-    a slash is a tag as it is. A disk that is full or a folder that is gone costs a warning, never the run.
+    a slash is a tag as it is. tags "cleanrl" writes all under CleanRL's names, and every episode's return at its own
+    row instead of their mean. histograms_every: rows after which, at the next update, the parameters of `model` and
+    their gradients are drawn; 0: never. hyperparameters: what TensorBoard's HPARAMS shows of the run. A disk that fails
+    costs a warning, never the run; up to 1 MB waits until it works again.
     """
 
-    def __init__(self, folder: str | Path, n_envs: int, every: int = 1000):
+    def __init__(
+        self,
+        folder: str | Path,
+        n_envs: int,
+        every: int = 1000,
+        tags: Literal["sb3", "cleanrl"] = "sb3",
+        model: Link | None = None,
+        histograms_every: int = 0,
+        hyperparameters: dict[str, Any] | None = None,
+    ):
         if every < 1:
             raise ValueError(f"Recorder: every must be at least 1 row, got {every}")
-        self.folder, self.n_envs, self.every = Path(folder), n_envs, every
-        self._broken = False
-        self._events: Path | None = None  # the event file of this process
-        self._waiting = bytearray()  # events on their way into it
-        self._sums: dict[str, Any] = {}
+        if tags not in SCHEMES:
+            raise ValueError(f"Recorder: tags must be {' or '.join(map(repr, SCHEMES))}, got {tags!r}")
+        if histograms_every < 0 or (histograms_every and model is None):
+            raise ValueError(f"Recorder: histograms every {histograms_every} rows, which takes a model and 0 or more")
+        self.folder, self.n_envs, self.every, self.tags = Path(folder), n_envs, every, tags
+        self.model, self.histograms_every, self.hyperparameters = model, histograms_every, hyperparameters
+        self.faults = 0  # attempts to write that failed
+        self._warned = False
+        self._scores = Log(self.folder / "scores.tsv", ("\t".join(SCORES) + "\n").encode())
+        self._lines = Log(self.folder / "scalars.jsonl")
+        self._events: Log | None = None  # the event file of this process, once it has a name
+        self._described = hyperparameters is None  # the hyperparameters are in an event file, or there are none
+        self._points: list[tuple[int, float, dict[str, float]]] = []  # (row, wall time, scalars) on their way
+        self._sums: dict[str, Any] = {}  # float64, on the device that a statistic is on
         self._counts: dict[str, int] = {}  # of what is summed up in _sums: not every update has every statistic
+        self._draw = False  # histograms are due at the next update
         self._returns: deque[float] = deque(maxlen=WINDOW)
         self._lengths: deque[int] = deque(maxlen=WINDOW)
         self._episodes = 0
@@ -45,22 +76,40 @@ class Recorder:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            self._give_up(error)
+            self._fault(error)
 
     def __call__(self, t: int, step: Step, stats: dict[str, Any]) -> None:
         sums, counts = self._sums, self._counts
         for name, value in stats.items():
-            if isinstance(value, (np.ndarray, np.generic)):  # what is on a device stays there
-                value = value.item()  # 0.1 us, where adding a 0-d array takes 0.9; and the sum is one of float64
+            if isinstance(value, (np.ndarray, np.generic)):
+                value = value.item()  # 0.1 us, where adding a 0-d array takes 0.9
+            elif not isinstance(value, (float, int)):
+                value = value.astype(np.float64)  # what is on a device stays there until the flush
             sums[name] = sums.get(name, 0.0) + value
             counts[name] = counts.get(name, 0) + 1
-        if "episode" in step.info:
-            _, returns, lengths = step.info["episode"]
-            self._returns.extend(returns.tolist())
-            self._lengths.extend(lengths.tolist())
-            self._episodes += len(returns)
+        if step.info and "episode" in step.info:
+            self._add_episodes(t, *step.info["episode"])
+        if self.histograms_every:
+            self._draw = self._draw or due(t, self.n_envs, self.histograms_every)
+            if self._draw and stats:  # gradients are those of an update in this step: a checkpoint holds none
+                self._draw = False
+                self._draw_model(t)
         if due(t, self.n_envs, self.every):
             self.flush(t)
+
+    def _add_episodes(self, t: int, streams: np.ndarray, returns: np.ndarray, lengths: np.ndarray) -> None:
+        self._returns.extend(returns.tolist())
+        self._lengths.extend(lengths.tolist())
+        self._episodes += len(returns)
+        if self.tags == "cleanrl":
+            for total, length in zip(returns.tolist(), lengths.tolist()):
+                self._add(t, {"rollout/ep_rew_mean": total, "rollout/ep_len_mean": float(length)})
+
+    def _draw_model(self, t: int) -> None:
+        for path, parameter in self.model.namedparams(include_uninit=False):  # type: ignore[union-attr]
+            self.histogram(f"parameters{path}", parameter.array, t)
+            if parameter.grad is not None:
+                self.histogram(f"gradients{path}", parameter.grad, t)
 
     @property
     def mean_return(self) -> float:
@@ -74,114 +123,149 @@ class Recorder:
 
     def flush(self, t: int) -> None:
         """Write what has been collected up to row t."""
-        if self._returns:
-            self.scalar("rollout/ep_rew_mean", self.mean_return, t)
-            self.scalar("rollout/ep_len_mean", sum(self._lengths) / len(self._lengths), t)
-        for name, total in self._sums.items():
-            self.scalar(name if "/" in name else f"train/{name}", float(total) / self._counts[name], t)
+        row: dict[str, float] = {}
+        if self._returns and self.tags == "sb3":
+            row["rollout/ep_rew_mean"] = self.mean_return
+            row["rollout/ep_len_mean"] = sum(self._lengths) / len(self._lengths)
+        for name, total in self._totals().items():
+            row[name if "/" in name else f"train/{name}"] = total / self._counts[name]
         now = time.monotonic()
-        self.scalar("time/fps", (t - self._flushed) / max(now - self._last, 1e-9), t)
-        self.scalar("time/episodes", self._episodes, t)
-        self.scalar("time/time_elapsed", self.elapsed, t)
-        self.scalar("time/total_timesteps", t, t)
+        row["time/fps"] = (t - self._flushed) / max(now - self._last, 1e-9)
+        row["time/episodes"] = float(self._episodes)
+        row["time/time_elapsed"] = self.elapsed
+        row["time/total_timesteps"] = float(t)
+        if memory := resident_bytes():
+            row["time/memory_mb"] = memory / 1e6
+        if self.faults:
+            row["faults/recorder"] = float(self.faults)
+        self._add(t, row)
         self._sums, self._counts, self._flushed, self._last = {}, {}, t, now
         self.flush_files()
 
+    def _totals(self) -> dict[str, float]:
+        """The sums on the host, those from a device in one transfer."""
+        away = {name: total.reshape(1) for name, total in self._sums.items() if not isinstance(total, float)}
+        totals = {name: float(total) for name, total in self._sums.items() if name not in away}
+        if away:
+            parts = list(away.values())
+            totals |= zip(away, to_cpu(xp_of(parts[0]).concatenate(parts)).tolist())
+        return {name: totals[name] for name in self._sums}
+
     def scalar(self, tag: str, value: float, t: int) -> None:
-        """Give one number to TensorBoard; it is in the event file after the next `flush_files()`."""
-        if not self._broken:
-            self._waiting += _event(step=t, summary={"value": [{"tag": tag, "simple_value": float(value)}]})
+        """Record one number; it is in the files after the next `flush_files()`."""
+        self._add(t, {tag: float(value)})
+
+    def _add(self, t: int, row: dict[str, float]) -> None:
+        row = cleanrl(row) if self.tags == "cleanrl" else row
+        if self._points and self._points[-1][0] == t and row.keys().isdisjoint(self._points[-1][2]):
+            self._points[-1][2].update(row)
+        else:
+            self._points.append((t, time.time(), row))
+
+    def histogram(self, tag: str, values: Any, t: int) -> None:
+        """Record the distribution of an array; it is in TensorBoard's file after the next `flush_files()`."""
+        self._add_event(lambda: events.histogram(tag, to_cpu(values), t))
 
     def score(self, t: int, returns: np.ndarray) -> None:
         """Add an evaluation to scores.tsv."""
-        if self._broken:
-            return
         spread = returns.std(ddof=1) if len(returns) > 1 else 0.0
         numbers = returns.mean(), np.median(returns), spread, returns.max(), returns.min()
         row = t, self._episodes, f"{self.elapsed:.3f}", *(repr(float(x)) for x in numbers)
-        try:
-            path = self.folder / "scores.tsv"
-            head = "" if path.exists() and path.stat().st_size else "\t".join(SCORES) + "\n"
-            append(path, (head + "\t".join(map(str, row)) + "\n").encode())
-        except OSError as error:
-            self._give_up(error)
+        self._scores.add(("\t".join(map(str, row)) + "\n").encode())
+        self._write(self._scores)
 
     def flush_files(self) -> None:
-        """Write the events that wait: in this thread, for a writer thread (tensorboardX's) fails unseen."""
-        if not self._waiting:
-            return
+        """Write all that waits, in this thread."""
+        points, self._points = self._points, []
+        for t, wall, row in points:
+            plain = {tag: x if math.isfinite(x) else json.dumps(x) for tag, x in row.items()}  # text: JSON has no NaN
+            self._lines.add((json.dumps({"t": t, **plain}) + "\n").encode())
+            self._add_event(lambda t=t, wall=wall, row=row: events.scalars(row, t, wall))
+        for log in (self._lines, self._scores, self._events):
+            if log is not None:
+                self._write(log)
+
+    def _add_event(self, make: Any) -> None:
         try:
             if self._events is None:
-                self._events = self.folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
-                self._waiting[:0] = _event(file_version="brain.Event:2")
-            append(self._events, self._waiting)
+                head = events.version()
+                if not self._described:
+                    head += events.hyperparameters(self.hyperparameters or {})
+                self._events = Log(events.new_path(self.folder), head)
+            self._events.add(make())
+        except Exception as error:  # a protobuf that tensorboardX does not go with, say
+            self._fault(error)
+
+    def _write(self, log: Log) -> None:
+        try:
+            log.flush()
         except OSError as error:
-            self._give_up(error)
-        self._waiting.clear()
+            self._fault(error)
+
+    def _fault(self, error: Exception) -> None:
+        self.faults += 1
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"the logs in {self.folder} cannot be written: {error}; training goes on, up to 1 MB of them waits",
+                stacklevel=4,
+            )
 
     def clear_files(self) -> None:
         """Delete the logs of a run that has no checkpoint and starts over."""
         self._cut({})
 
-    def _give_up(self, error: OSError) -> None:
-        if not self._broken:
-            self._broken = True
-            warnings.warn(f"no more is recorded in {self.folder}: {error}; training goes on", stacklevel=3)
+    def _paths(self) -> list[Path]:
+        return [self._scores.path, self._lines.path, *events.paths(self.folder)]
 
-    def _files(self) -> dict[str, int]:
-        """The log files of the run, and how long they are."""
-        paths = [self.folder / "scores.tsv", *self.folder.glob("events.out.tfevents.*")]
-        return {path.name: path.lstat().st_size for path in paths if path.exists()}
-
-    def _cut(self, sizes: dict[str, int]) -> None:
-        """Cut the log files to these sizes, and delete the others."""
+    def _cut(self, known: dict[str, int]) -> None:
         try:
-            for name in self._files():
-                if name in sizes:
-                    cut(self.folder / name, sizes[name])
-                else:
-                    (self.folder / name).unlink()
+            cut_back(self._paths(), known)
         except OSError as error:
-            self._give_up(error)
+            self._fault(error)
 
     def state(self) -> dict[str, Any]:
         self.flush_files()
         try:
-            files = self._files()
+            files: dict[str, int] | None = sizes(self._paths())
         except OSError as error:
-            files = {}
-            self._give_up(error)
+            files = None
+            self._fault(error)
         return {
-            "sums": [[name, float(total), self._counts[name]] for name, total in self._sums.items()],
+            "sums": [[name, total, self._counts[name]] for name, total in self._totals().items()],
             "returns": np.array(self._returns, np.float64),
             "lengths": np.array(self._lengths, np.int64),
             "episodes": self._episodes,
             "flushed": self._flushed,
             "since_flush": time.monotonic() - self._last,
             "elapsed": self.elapsed,
+            "draw": self._draw,
+            "faults": self.faults,
             "files": files,
         }
 
+    def check(self, state: dict[str, Any]) -> None:
+        """ValueError unless `load` can take this state."""
+        for name, kind in KINDS.items():
+            if not isinstance(state.get(name), kind):
+                raise ValueError(f"load: {name} of a recorder is {state.get(name)!r}; is the state one of a Recorder?")
+
     def load(self, state: dict[str, Any]) -> None:
         """Take a `state()` back, and cut the log files to what they were then; more goes into a new event file."""
+        self.check(state)
         sums = {name: total for name, total, _ in state["sums"]}
         counts = {name: count for name, _, count in state["sums"]}
         returns, lengths = deque(state["returns"].tolist(), WINDOW), deque(state["lengths"].tolist(), WINDOW)
         episodes, flushed, elapsed = state["episodes"], state["flushed"], state["elapsed"]
+        draw, faults = state["draw"], state["faults"]
         now, files = time.monotonic(), state["files"]
         last = now - state["since_flush"]
         self._sums, self._counts, self._returns, self._lengths = sums, counts, returns, lengths
         self._episodes, self._flushed, self._elapsed, self._since, self._last = episodes, flushed, elapsed, now, last
-        self._events = None
-        self._waiting.clear()
-        self._cut(files)
-
-
-def _event(**fields: Any) -> bytes:
-    """An event as its file holds it (TFRecord): length, its checksum, the event, its checksum; takes 10 us."""
-    from tensorboardX.proto.event_pb2 import Event  # 1 s to import
-    from tensorboardX.record_writer import masked_crc32c
-
-    data = Event(wall_time=time.time(), **fields).SerializeToString()
-    size = struct.pack("<Q", len(data))
-    return size + struct.pack("<I", masked_crc32c(size)) + data + struct.pack("<I", masked_crc32c(data))
+        self._draw, self.faults = draw, faults
+        self._points, self._events = [], None
+        self._scores.clear()
+        self._lines.clear()
+        if files is not None:  # else the folder was out of reach
+            self._cut(files)
+            self._described = self._described or any(map(events.is_name, files))
