@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rlcore.rng import seed
 
 __version__ = "0.1.0"
-__all__ = ["DQN", "DoubleDQN", "Run", "seed"]
+__all__ = ["DQN", "PPO", "DoubleDQN", "Run", "seed"]
 
 
 def DQN(env: Any, **settings: Any) -> Run:
@@ -28,6 +28,13 @@ def DoubleDQN(env: Any, **settings: Any) -> Run:
     from rlcore import agents, api
 
     return api.Run(agents.DoubleDQN, None, env, **settings)
+
+
+def PPO(env: Any, **settings: Any) -> Run:
+    """A Run of PPO on env: seed=0, n_envs=1, folder=None, and the fields of PPOConfig and Monitor."""
+    from rlcore import agents, api
+
+    return api.Run(agents.PPO, None, env, **settings)
 
 
 def __getattr__(name: str) -> Any:

@@ -36,7 +36,7 @@ from rlcore.harness.header import Header, Monitor, check_header
 from rlcore.stream import Step
 from rlcore.tree import map_
 
-ALGORITHMS: dict[str, type[Agent]] = {"dqn": agents.DQN, "double-dqn": agents.DoubleDQN}
+ALGORITHMS: dict[str, type[Agent]] = {"dqn": agents.DQN, "double-dqn": agents.DoubleDQN, "ppo": agents.PPO}
 EVALUATION, FRESH = 1_000_000, 2_000_000  # what is added to the seed for evaluation while and after training
 STREAMS = 8  # of an evaluation, at most
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (  # imports go down only; a name stands for a module or for all of a package
     "backend rng tree threads",
     "autograd stream parallel parallel.comm",
-    "networks distributions returns losses explorers buffers envs",
+    "networks actor_critic distributions returns losses explorers buffers envs",
     "agents",
     "harness parallel.actor_learner parallel.data_parallel parallel.hogwild",
     "api commands cli",
@@ -26,6 +26,8 @@ LAYERS = (  # imports go down only; a name stands for a module or for all of a p
 TOP = len(LAYERS)  # rlcore/__init__.py, rlcore/__main__.py
 SIBLINGS = {  # imports inside a row, across its modules: a variant needs its family
     ("networks", "distributions"),
+    ("actor_critic", "networks"),
+    ("actor_critic", "distributions"),
     ("cli", "api"),
     ("cli", "commands"),
     ("commands", "api"),

@@ -1,5 +1,6 @@
-"""Replay buffers: one ring of rows for all streams."""
+"""Buffers: one ring of rows for replay, steps in order for on-policy learning."""
 
 from rlcore.buffers.replay import Replay
+from rlcore.buffers.rollout import Rollout
 
-__all__ = ["Replay"]
+__all__ = ["Replay", "Rollout"]

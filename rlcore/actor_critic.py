@@ -1,0 +1,260 @@
+"""Actor-critics, built from spaces: one network gives the distribution over actions and the value of observations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rlcore.autograd import ChainList, Link, Parameter, as_array, config
+from rlcore.autograd import functions as F
+from rlcore.autograd.initializers import Orthogonal, generate_array
+from rlcore.backend import xp_of
+from rlcore.distributions import Bernoulli, Categorical, Independent, MultiCategorical, Normal, Product
+from rlcore.networks import Floats, NatureCNN, OneHot, Rows, mlp
+from rlcore.tree import map_
+
+MASK = "action_mask"  # the key of an observation that tells which actions are allowed
+PIXELS = 36  # the least height and width of a picture: what NatureCNN takes
+
+
+class ActorCritic(Link):
+    """model(obs) gives the distribution over actions, and values (N,).
+
+    body: observations to features; policy, value: features to the numbers that `head` takes, and to (N, 1). Where
+    `masked`, observations are dicts whose "action_mask" (N, A) is nonzero for the actions that are allowed.
+    """
+
+    def __init__(self, body: Any, policy: Link, value: Link, head: Any, masked: bool = False):
+        super().__init__()
+        self.body, self.policy, self.value, self.head, self.masked = body, policy, value, head, masked
+
+    def forward(self, obs: Any) -> tuple[Any, Any]:
+        features = self.body(obs)
+        out, value = self.policy(features), F.reshape(self.value(features), (-1,))
+        return (self.head(out, as_array(obs[MASK]) != 0) if self.masked else self.head(out)), value
+
+    def values(self, obs: Any) -> Any:
+        """The values (N,) alone."""
+        return F.reshape(self.value(self.body(obs)), (-1,))
+
+
+def actor_critic(
+    observation_space: Any,
+    action_space: Any,
+    hidden: Sequence[int] = (64, 64),
+    *,
+    activation: Any = F.tanh,
+    ortho_init: bool = True,
+    log_std: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> ActorCritic:
+    """Separate MLPs for policy and value; on one picture a shared NatureCNN (512), and no layer in between.
+
+    ortho_init: orthogonal weights with gain sqrt(2), 0.01 for the policy's last layer and 1 for the value's, zero
+    biases; else uniform within 1 / sqrt(fan in). log_std: at the start, of continuous actions.
+    """
+    from gymnasium import spaces
+
+    head = head_of(action_space, log_std)
+    masked = isinstance(observation_space, spaces.Dict) and MASK in observation_space.spaces
+    if masked:
+        if not isinstance(head, Choice):
+            raise ValueError(f"an observation with {MASK!r} goes with Discrete actions, got {action_space}")
+        mask = observation_space.spaces[MASK]
+        if mask.shape != (head.size,):
+            raise ValueError(f"{MASK!r} must have one element for each action, ({head.size},), got {mask}")
+        observation_space = spaces.Dict({k: part for k, part in observation_space.spaces.items() if k != MASK})
+    body, size = body_of(observation_space, rng)
+    sizes = () if pictures_only(body) else hidden
+    policy, value = (mlp(size, sizes, n, rng, activation) for n in (head.size, 1))
+    if ortho_init:
+        for part, gain in ((body, math.sqrt(2)), (policy, 0.01), (value, 1.0)):
+            make_orthogonal(part, math.sqrt(2), gain, rng)
+    return ActorCritic(body, policy, value, head, masked)
+
+
+def make_orthogonal(link: Link, gain: float, last: float, rng: np.random.Generator | None) -> None:
+    """Orthogonal weights with a gain, with another one in the last layer, and zero biases (Saxe et al. 2013)."""
+    weights = [p for path, p in link.namedparams() if path.rsplit("/", 1)[-1] == "W"]
+    for path, p in link.namedparams():
+        if path.rsplit("/", 1)[-1] == "b":
+            p.array = np.zeros_like(p.array)
+    for p in weights:
+        p.array = generate_array(Orthogonal(last if p is weights[-1] else gain, rng=rng), p.shape)
+
+
+# What is seen
+
+
+class Unchanged(Link):
+    """(N, ...) as it is."""
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+
+class OneHots(Link):
+    """Integers (N, ...), each as a row of an identity matrix, side by side: (N, sum of nvec) floats."""
+
+    def __init__(self, space: Any):
+        super().__init__()
+        nvec = np.ravel(space.nvec)
+        self.first, self.size = np.cumsum(nvec) - nvec - np.ravel(space.start), int(nvec.sum())
+        self.dtype = config.dtype
+
+    def forward(self, x: Any) -> Any:
+        x = as_array(x)
+        xp = xp_of(x)
+        out = xp.zeros((len(x), self.size), self.dtype)
+        out[xp.arange(len(x))[:, None], x.reshape(len(x), -1) + xp.asarray(self.first)] = 1
+        return out
+
+
+class Joined(ChainList):
+    """Dicts or tuples of observations: each part through its link, rows side by side."""
+
+    def __init__(self, parts: dict[Any, Link]):
+        super().__init__(*parts.values())
+        self.keys = list(parts)
+
+    def forward(self, x: Any) -> Any:
+        rows = [link(x[key]) for key, link in zip(self.keys, self)]
+        return rows[0] if len(rows) == 1 else F.concat(rows, axis=1)
+
+
+def pictures_only(body: Link) -> bool:
+    """Whether all that is seen is one picture."""
+    return isinstance(body, NatureCNN) or (isinstance(body, Joined) and len(body) == 1 and pictures_only(body[0]))
+
+
+def is_picture(space: Any) -> bool:
+    """Whether observations are pictures for a NatureCNN: uint8, (channels, height, width)."""
+    return space.dtype == np.uint8 and len(space.shape) == 3 and min(space.shape[1:]) >= PIXELS
+
+
+def body_of(space: Any, rng: np.random.Generator | None, pixels: int = 512) -> tuple[Link, int]:
+    """A link from observations of a space to rows of features, and their number; `pixels` of them for a picture."""
+    from gymnasium import spaces
+
+    if isinstance(space, (spaces.Dict, spaces.Tuple)):
+        parts = space.spaces if isinstance(space, spaces.Dict) else dict(enumerate(space.spaces))
+        bodies = {key: body_of(branch, rng, pixels if len(parts) == 1 else 256) for key, branch in parts.items()}
+        return Joined({key: body for key, (body, _) in bodies.items()}), sum(size for _, size in bodies.values())
+    if isinstance(space, spaces.Discrete):
+        return OneHot(int(space.n), int(space.start)), int(space.n)
+    if isinstance(space, spaces.MultiDiscrete):
+        one_hots = OneHots(space)
+        return one_hots, one_hots.size
+    if not isinstance(space, (spaces.Box, spaces.MultiBinary)):
+        raise ValueError(
+            f"expected observations of Box, Discrete, MultiDiscrete, MultiBinary, Dict or Tuple, got {space}"
+        )
+    if is_picture(space):
+        return NatureCNN(space.shape, pixels, rng=rng), pixels
+    plain = Unchanged() if len(space.shape) == 1 else Rows()
+    return (plain if space.dtype.kind == "f" else Floats()), math.prod(space.shape)
+
+
+# What is done: `size` numbers of a network to the distribution over actions, `rows` the (shape, dtype) of such actions
+
+
+class Choice(Link):
+    """Discrete actions: logits (N, n) to a Categorical, of which forbidden actions are no part."""
+
+    def __init__(self, space: Any):
+        super().__init__()
+        self.size, self.start, self.rows = int(space.n), int(space.start), ((), np.int64)
+
+    def forward(self, out: Any, mask: Any = None) -> Categorical:
+        return Categorical(logit=out, mask=mask)
+
+    def to_env(self, action: Any) -> Any:
+        return action + self.start if self.start else action
+
+
+class Choices(Link):
+    """MultiDiscrete actions: logits (N, sum of nvec) to a MultiCategorical."""
+
+    def __init__(self, space: Any):
+        super().__init__()
+        self.nvec, self.start, self.shape = [int(n) for n in np.ravel(space.nvec)], space.start, space.shape
+        self.size, self.rows = sum(self.nvec), ((len(self.nvec),), np.int64)
+
+    def forward(self, out: Any) -> MultiCategorical:
+        return MultiCategorical(out, self.nvec)
+
+    def to_env(self, action: Any) -> Any:
+        return action.reshape(-1, *self.shape) + self.start
+
+
+class Bits(Link):
+    """MultiBinary actions: logits (N, n) to independent Bernoullis."""
+
+    def __init__(self, space: Any):
+        super().__init__()
+        self.size, self.shape, self.dtype = math.prod(space.shape), space.shape, space.dtype
+        self.rows = ((self.size,), np.int64)
+
+    def forward(self, out: Any) -> Independent:
+        return Independent(Bernoulli(logit=out))
+
+    def to_env(self, action: Any) -> Any:
+        return action.reshape(-1, *self.shape).astype(self.dtype)
+
+
+class Gaussian(Link):
+    """Box actions: means (N, n) to a diagonal Gaussian with deviations of its own; environments get it clipped."""
+
+    def __init__(self, space: Any, log_std: float):
+        super().__init__()
+        if space.dtype.kind != "f":
+            raise ValueError(f"actions of a Box must be floats, got {space}")
+        self.size, self.shape = math.prod(space.shape), space.shape
+        self.rows = ((self.size,), np.float32)
+        self.low, self.high = space.low.astype(np.float32), space.high.astype(np.float32)
+        self.log_std = Parameter(log_std, self.size)
+
+    def forward(self, out: Any) -> Independent:
+        return Independent(Normal(out, log_scale=self.log_std))
+
+    def to_env(self, action: Any) -> Any:
+        return np.minimum(np.maximum(action.reshape(-1, *self.shape), self.low), self.high)
+
+
+class Several(ChainList):
+    """Dicts and tuples of actions: each part its share of the network's numbers."""
+
+    def __init__(self, heads: Any):
+        super().__init__(*(heads.values() if isinstance(heads, dict) else heads))
+        self.numbers: Any = dict(zip(heads, range(len(self)))) if isinstance(heads, dict) else tuple(range(len(self)))
+        self.rows = map_(lambda i: self[i].rows, self.numbers)
+        ends = np.cumsum([head.size for head in self])
+        self.size, self.ends = int(ends[-1]), ends[:-1].tolist()
+
+    def forward(self, out: Any) -> Product:
+        shares = F.split_axis(out, self.ends, axis=1)
+        return Product(map_(lambda i: self[i](shares[i]), self.numbers))
+
+    def to_env(self, action: Any) -> Any:
+        if isinstance(action, dict):
+            return {key: self[i].to_env(action[key]) for key, i in self.numbers.items()}
+        return tuple([head.to_env(part) for head, part in zip(self, action)])
+
+
+def head_of(space: Any, log_std: float = 0.0) -> Any:
+    """A link from `size` numbers to the distribution over a space's actions."""
+    from gymnasium import spaces
+
+    if isinstance(space, spaces.Dict):
+        return Several({key: head_of(part, log_std) for key, part in space.spaces.items()})
+    if isinstance(space, spaces.Tuple):
+        return Several(tuple([head_of(part, log_std) for part in space.spaces]))
+    if isinstance(space, spaces.Box):
+        return Gaussian(space, log_std)
+    for kind, head in ((spaces.Discrete, Choice), (spaces.MultiDiscrete, Choices), (spaces.MultiBinary, Bits)):
+        if isinstance(space, kind):
+            return head(space)
+    raise ValueError(f"expected actions of Discrete, MultiDiscrete, MultiBinary, Box, Dict or Tuple, got {space}")
