@@ -22,7 +22,12 @@ from rlcore.harness.config import from_dict, load_config
 from rlcore.harness.header import Monitor, check_names
 from rlcore.harness.tuned import overlaid, tuned
 
-COMMANDS = {"eval": "evaluate", "search": "search"}  # name -> the module whose main() it is
+COMMANDS = {
+    "eval": "evaluate",
+    "compare": "compare",
+    "plot": "plot",
+    "search": "search",
+}  # name -> the module whose main() it is
 REGISTRY = tyro.constructors.ConstructorRegistry()
 
 
