@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -52,32 +53,75 @@ def evaluate(policy: Policy, env: VectorEnv, episodes: int) -> tuple[np.ndarray,
 
 
 class Evaluation:
-    """A hook: every so many rows, evaluate the deterministic policy, record it, and keep the best in `best`."""
+    """A hook: every so many rows, evaluate the deterministic policy, record it, and keep the best in `best`.
+
+    video: films what env plays, with `record(name, episodes)`, which arms it for the next episodes of stream 0; at the
+    first and every `video_every`-th evaluation. A disk that does not take the best costs a warning, never the run.
+    """
 
     def __init__(
-        self, agent: Agent, env: VectorEnv, every: int, episodes: int, recorder: Recorder, best: Path | None = None
+        self,
+        agent: Agent,
+        env: VectorEnv,
+        every: int,
+        episodes: int,
+        recorder: Recorder,
+        best: Path | None = None,
+        video: Any = None,
+        video_every: int = 1,
+        video_episodes: int = 1,
     ):
+        for name, number in (("every", every), ("video_every", video_every), ("video_episodes", video_episodes)):
+            if number < 1:
+                raise ValueError(f"Evaluation: {name} must be at least 1, got {number}")
         self.agent, self.env, self.every, self.episodes = agent, env, every, episodes
         self.recorder, self.best, self.best_mean = recorder, best, -np.inf
+        self.video, self.video_every, self.video_episodes = video, video_every, video_episodes
+        self.done = 0  # evaluations so far
+        self.faults = 0  # best policies that could not be written
 
     def __call__(self, t: int, step: Step, stats: dict[str, Any]) -> None:
         if due(t, len(step.reward), self.every):
             self.run(t)
 
     def run(self, t: int) -> np.ndarray:
-        """Evaluate now; gives the returns."""
-        returns, lengths = evaluate(self.agent.policy(), self.env, self.episodes)
+        """Evaluate now; gives the returns. What fails in it says so: ValueError if it was one, else RuntimeError."""
+        try:
+            if self.video is not None and self.done % self.video_every == 0:
+                self.video.record(f"step-{t:012d}", self.video_episodes)
+            returns, lengths = evaluate(self.agent.policy(), self.env, self.episodes)
+        except Exception as error:
+            kind = ValueError if isinstance(error, ValueError) else RuntimeError
+            raise kind(f"the evaluation at row {t:,} failed ({type(error).__name__}: {error})") from error
+        self.done += 1
         self.recorder.score(t, returns)
         self.recorder.scalar("eval/mean_reward", returns.mean(), t)
         self.recorder.scalar("eval/mean_ep_length", lengths.mean(), t)
         if returns.mean() > self.best_mean:
-            self.best_mean = float(returns.mean())
-            if self.best is not None:
-                save_state(self.best, {"t": t, "mean": self.best_mean, "actor": self.agent.actor.state()})
+            self._keep(t, float(returns.mean()))
         return returns
 
+    def _keep(self, t: int, mean: float) -> None:
+        try:
+            if self.best is not None:
+                save_state(self.best, {"t": t, "mean": mean, "actor": self.agent.actor.state()})
+        except OSError as error:
+            self.faults += 1
+            self.recorder.scalar("faults/best", self.faults, t)
+            if self.faults == 1:
+                warnings.warn(f"the policy of row {t:,}, the best so far, is not kept: {error}", stacklevel=4)
+        else:
+            self.best_mean = mean
+
     def state(self) -> dict[str, Any]:
-        return {"best_mean": self.best_mean if np.isfinite(self.best_mean) else None}
+        return {"best_mean": self.best_mean if np.isfinite(self.best_mean) else None, "done": self.done}
+
+    def check(self, state: dict[str, Any]) -> None:
+        """ValueError unless `load` can take this state."""
+        best, done = state.get("best_mean"), state.get("done")
+        if not (best is None or isinstance(best, float)) or not isinstance(done, int) or done < 0:
+            raise ValueError(f"load: an evaluation has best_mean and done, got {state!r}")
 
     def load(self, state: dict[str, Any]) -> None:
-        self.best_mean = -np.inf if state["best_mean"] is None else state["best_mean"]
+        self.check(state)
+        self.best_mean, self.done = -np.inf if state["best_mean"] is None else state["best_mean"], state["done"]

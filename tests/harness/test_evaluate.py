@@ -7,11 +7,13 @@ import sys
 import numpy as np
 import pytest
 
+from rlcore.agents import DQN, DQNConfig
 from rlcore.envs import SerialEnv
 from rlcore.envs.base import episode_seed
 from rlcore.envs.toy import HashChain
-from rlcore.harness import Evaluation, Recorder, evaluate, load_state
-from rlcore.rng import default, state_of
+from rlcore.harness import Evaluation, Recorder, evaluate, load_state, train
+from rlcore.rng import default, generator, state_of
+from rlcore.tree import named_leaves
 from tests.harness.fakes import Always, Hashing, Scripted, Wanderer, one_step, scalars, scores
 
 module = sys.modules["rlcore.harness.evaluate"]  # the package gives the function of this name
@@ -124,7 +126,7 @@ def test_no_best_is_kept_without_a_folder(tmp_path):
 
 def test_the_best_survives_a_resume(tmp_path):
     hook, _ = watch(tmp_path / "a", [3.0, 7.0])
-    assert hook.state() == {"best_mean": None}
+    assert hook.state() == {"best_mean": None, "done": 0}
     hook.run(10)
     again, _ = watch(tmp_path / "b", [2.0, 4.0])
     again.load(hook.state())
@@ -132,7 +134,8 @@ def test_the_best_survives_a_resume(tmp_path):
     assert not (tmp_path / "b" / "best").exists()
     again.run(30)
     assert load_state(tmp_path / "b" / "best")["mean"] == 4.0
-    again.load({"best_mean": None})
+    assert again.state() == {"best_mean": 4.0, "done": 3}
+    again.load({"best_mean": None, "done": 0})
     assert again.best_mean == -np.inf
 
 
@@ -144,3 +147,114 @@ def test_the_same_episodes_each_time_and_no_training_generator_moves(tmp_path):
     first, second = hook.run(10), hook.run(20)
     assert first.tolist() == second.tolist() == [total for total, _ in by_hand(5, 7)]
     assert (state_of(agent.rng), state_of(default())) == (own, library)
+
+
+@pytest.mark.parametrize(
+    "state", [{}, {"best_mean": 1.0}, {"best_mean": "1", "done": 1}, {"best_mean": None, "done": -1}]
+)
+def test_another_state_is_refused(tmp_path, state):
+    hook, _ = watch(tmp_path, [])
+    with pytest.raises(ValueError, match="an evaluation has best_mean and done"):
+        hook.load(state)
+    assert hook.state() == {"best_mean": None, "done": 0}
+
+
+class Film:
+    """Stands for an environment that can be filmed."""
+
+    def __init__(self):
+        self.armed = []
+
+    def record(self, name, episodes):
+        self.armed.append((name, episodes))
+
+
+def test_evaluations_are_filmed(tmp_path):
+    film, others = Film(), (Scripted([1], [2.0]), 10, 1, Recorder(tmp_path, 1))
+    hook = Evaluation(Wanderer(), *others, video=film, video_every=2, video_episodes=3)
+    for t in (10, 20, 30):
+        hook.run(t)
+    again = Evaluation(Wanderer(), *others, video=film, video_every=2, video_episodes=3)
+    again.load(hook.state())
+    for t in (40, 50):
+        again.run(t)
+    assert film.armed == [("step-000000000010", 3), ("step-000000000030", 3), ("step-000000000050", 3)]
+
+
+@pytest.mark.parametrize("name", ["every", "video_every", "video_episodes"])
+def test_intervals_below_one_are_refused(tmp_path, name):
+    settings = {"every": 1, name: 0}
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+        Evaluation(Wanderer(), Scripted([1], [2.0]), episodes=1, recorder=Recorder(tmp_path, 1), **settings)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(ValueError("not finite"), ValueError), (KeyError("x"), RuntimeError), (OSError(), RuntimeError)],
+)
+def test_an_environment_that_fails_says_where(tmp_path, error, kind):
+    env = Scripted([1], [2.0])
+    hook = Evaluation(Wanderer(), env, 10, 1, Recorder(tmp_path, 1))
+
+    def step(action):
+        raise error
+
+    env.step = step
+    with pytest.raises(kind, match=f"the evaluation at row 12,340 failed .{type(error).__name__}: ") as caught:
+        hook.run(12_340)
+    assert caught.value.__cause__ is error
+    assert hook.state() == {"best_mean": None, "done": 0}
+    del env.step
+    assert hook.run(12_350).tolist() == [2.0]
+
+
+def test_an_interruption_stays_one(tmp_path):
+    env = Scripted([1], [2.0])
+
+    def step(action):
+        raise KeyboardInterrupt
+
+    env.step = step
+    with pytest.raises(KeyboardInterrupt):
+        Evaluation(Wanderer(), env, 10, 1, Recorder(tmp_path, 1)).run(10)
+
+
+@pytest.mark.fault(11)
+def test_a_best_that_cannot_be_written_costs_a_warning(tmp_path, monkeypatch):
+    hook, recorder = watch(tmp_path, [3.0, 7.0, 5.0])
+    really = module.save_state
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "save_state", full)
+    with pytest.warns(UserWarning, match="the policy of row 10, the best so far, is not kept: .*No space left"):
+        hook.run(10)
+    hook.run(20)  # a second warning would be an error
+    monkeypatch.setattr(module, "save_state", really)
+    hook.run(30)
+    assert load_state(tmp_path / "best")["mean"] == 5.0  # the best of those that could be kept
+    recorder.flush_files()
+    assert scalars(tmp_path)["faults/best"] == [(10, 1.0), (20, 2.0)]
+
+
+def test_training_is_the_same_with_and_without_evaluation(tmp_path):
+    """Bit for bit: over DQN, whose policy is a view of the network that learns."""
+
+    def run(folder, evaluated):
+        env = SerialEnv("CartPole-v1", 2, seed=3)
+        spaces = env.observation_space, env.action_space
+        config = DQNConfig(learning_starts=50, update_every=4, gradient_steps=2, hidden=(8,), buffer_size=300)
+        agent = DQN.from_spaces(*spaces, config, generator(1))
+        hook = Evaluation(agent, SerialEnv("CartPole-v1", 3, seed=9), 30, 4, Recorder(folder, 2), folder / "best")
+        seen = []
+        train(agent, env, 400, [hook] * evaluated + [lambda t, step, stats: seen.append(step.obs.tobytes())])
+        return agent.state(), env.state(), seen, state_of(default())
+
+    with_, without = run(tmp_path / "a", True), run(tmp_path / "b", False)
+    assert (tmp_path / "a" / "best").exists()
+    assert with_[2:] == without[2:]
+    for one, two in zip(with_[:2], without[:2]):
+        for (path, a), (_, b) in zip(named_leaves(one), named_leaves(two), strict=True):
+            a, b = (getattr(leaf, "array", leaf) for leaf in (a, b))
+            assert a.tobytes() == b.tobytes() if isinstance(a, np.ndarray) else a == b, path
