@@ -33,6 +33,7 @@ from rlcore.harness import (
 from rlcore.harness.checkpoint import check_state, load_parts
 from rlcore.harness.config import from_dict, load_config, to_dict
 from rlcore.harness.header import Header, Monitor, check_header
+from rlcore.harness.signals import Signals
 from rlcore.stream import Step
 from rlcore.tree import map_
 
@@ -84,27 +85,35 @@ class Run:
         self.folder = Path(folder)
 
     def learn(self, steps: int, hooks: Sequence[Hook] = (), progress: bool = False) -> Run:
-        """Train for `steps` more rows; hooks are called after each step. Once interrupted, it can be called again."""
+        """Train for `steps` more rows; hooks are called after each step. Once interrupted, it can be called again.
+
+        Ctrl-C, and with a folder SIGTERM and SIGUSR1, too, end it after the running step, saved in the folder: by
+        KeyboardInterrupt, or by Interrupted, a SystemExit of code 75. A second signal ends it at once.
+        """
         goal = self.t + index(steps)
         if goal < self.t:
             raise ValueError(f"learn: steps must not be negative, got {steps}")
         if self.folder is None:
-            self._train(goal, hooks)
+            with Signals(scheduler=False) as signals:
+                self._train(goal, [*hooks, signals])
+            signals.end()
             return self
         files = self._files or self._opened(self.folder, goal)
         line = [Progress(self._recorder, goal, self.t)] if progress else []
         try:
-            self._train(goal, [*hooks, self._recorder, self._watch, *line, self._checkpoint])
-            if self._checkpoint.last != self._checkpoint.path(self.t):
-                self._checkpoint.save(self.t)
-            if self.t >= goal:  # no hook has ended it
-                files.finish()
+            with Signals() as signals:
+                self._train(goal, [*hooks, self._recorder, self._watch, *line, self._checkpoint, signals])
+                if self._checkpoint.last != self._checkpoint.path(self.t):
+                    self._checkpoint.save(self.t)
+                if self.t >= goal:  # no hook has ended it
+                    files.finish()
         finally:
             for hook in line:
                 hook.close()
             self._recorder.flush_files()
             files.close()
             self._files = None
+        signals.end()
         return self
 
     def _train(self, goal: int, hooks: Sequence[Hook]) -> None:
@@ -138,9 +147,8 @@ class Run:
         env = self._evaluation_env(EVALUATION, m.eval_episodes)
         watch = Evaluation(self.agent, env, m.eval_every, m.eval_episodes, recorder, folder / "best")
         parts = {"header": Header(self.header()), **self._parts()}
-        checkpoint = Checkpoint(
-            folder / "checkpoints", m.checkpoint_every, m.keep, **parts, recorder=recorder, evaluation=watch
-        )
+        parts |= {"recorder": recorder, "evaluation": watch}
+        checkpoint = Checkpoint(folder / "checkpoints", m.checkpoint_every, m.keep, recorder.scalar, **parts)
         return recorder, watch, checkpoint
 
     def _parts(self) -> dict[str, Any]:

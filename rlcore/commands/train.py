@@ -13,6 +13,7 @@ from rlcore.harness import RunFolder
 from rlcore.harness.config import to_dict
 from rlcore.harness.folder import find_resumable, new_path, same_run
 from rlcore.harness.header import Monitor
+from rlcore.harness.signals import Interrupted
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,12 @@ def train(algorithm: str, settings: Train, config: Any, envs: EnvConfig, monitor
             print("no unfinished run with these settings: starting a new one")
         run.record_in(settings.folder or new_path(settings.root, settings.env, algorithm, settings.seed))
     print(f"{algorithm} on {settings.env}, seed {settings.seed}, from step {run.t:,}, in {run.folder}")
-    run.learn(max(settings.steps - run.t, 0), progress=True)
+    try:
+        run.learn(max(settings.steps - run.t, 0), progress=True)
+    except Interrupted:
+        if run.t < settings.steps:  # else it is complete: there is nothing to start again
+            print(f"interrupted at step {run.t:,} and saved; the same command with --resume goes on from there")
+            raise
     report(run, EPISODES)
 
 

@@ -5,48 +5,87 @@ from __future__ import annotations
 import re
 import shutil
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rlcore import rng
 from rlcore.harness.files import names, present
 from rlcore.harness.loop import due
-from rlcore.harness.storage import CheckpointError, load_state, save_state
+from rlcore.harness.storage import CheckpointError, load_state, save_state, verify_state
 from rlcore.stream import Step
 
 STEP = re.compile(r"step-(\d{12})")
+FAILURES = 3  # saves in a row that fail, and end the run
 
 
 class Checkpoint:
     """Saves `parts`, objects with state() and load(), every so many rows into `folder/step-<t>`, and keeps the newest.
 
     Give it as the last hook, so that it saves what the others have done in the same step. The library's own random
-    generator is saved with the parts.
+    generator is saved with the parts. A disk that is full costs a warning and the save; the third time in a row it ends
+    the run with the OSError. report: called with ("faults/checkpoint", failures so far, t).
     """
 
-    def __init__(self, folder: str | Path, every: int, keep: int = 3, **parts: Any):
+    def __init__(
+        self,
+        folder: str | Path,
+        every: int,
+        keep: int = 3,
+        report: Callable[[str, float, int], None] | None = None,
+        **parts: Any,
+    ):
         if every < 1 or keep < 1:
             raise ValueError(f"Checkpoint: every and keep must be at least 1, got {every} and {keep}")
-        self.folder, self.every, self.keep, self.parts = Path(folder), every, keep, parts
+        self.folder, self.every, self.keep, self.report, self.parts = Path(folder), every, keep, report, parts
         self.last: Path | None = None
+        self.failures = self._in_a_row = 0
+        self._seen: dict[Any, dict[str, str]] = {}  # files found whole
 
     def __call__(self, t: int, step: Step, stats: dict[str, Any]) -> None:
         if due(t, len(step.reward), self.every):
-            self.save(t)
+            try:
+                self.save(t)
+            except (OSError, CheckpointError) as error:
+                self._failed(t, error)
+
+    def _failed(self, t: int, error: Exception) -> None:
+        self.failures += 1
+        self._in_a_row += 1
+        if self.report is not None:
+            self.report("faults/checkpoint", self.failures, t)
+        if self._in_a_row == FAILURES:
+            raise error
+        if self._in_a_row == 1:
+            warnings.warn(
+                f"no checkpoint at step {t:,}: {error}; older ones are kept, the next try is in {self.every:,} steps",
+                stacklevel=3,
+            )
 
     def path(self, t: int) -> Path:
         """Where the save of row t is, or would be."""
         return self.folder / f"step-{t:012d}"
 
     def save(self, t: int) -> Path:
-        """Save now; gives the folder. Of the saves up to t the newest `keep` stay; later ones are left alone."""
+        """Save now; gives the folder. OSError if it cannot be written, CheckpointError if it cannot be read back.
+
+        Of the saves up to t the newest `keep` that are whole stay, and damaged ones between them; later ones are left
+        alone. Nothing is deleted before the new one has been read back.
+        """
         path = self.path(t)
         state = {"t": t, "library_rng": rng.state_of(rng.default())}
         state["parts"] = {name: part.state() for name, part in self.parts.items()}
         save_state(path, state, self.last)
-        self.last = path
-        for old in [p for p in checkpoints(self.folder) if p.name <= path.name][self.keep :]:
-            shutil.rmtree(present(old), ignore_errors=True)
+        whole = [verify_state(path, self._seen)]
+        self.last, self._in_a_row = path, 0
+        for old in [p for p in checkpoints(self.folder) if p.name < path.name]:
+            if len(whole) == self.keep:
+                shutil.rmtree(present(old), ignore_errors=True)
+                continue
+            with suppress(CheckpointError):
+                whole.append(verify_state(old, self._seen))
+        self._seen = {mark: files for seen in whole for mark, files in seen.items()}
         return path
 
     def restore(self) -> int:

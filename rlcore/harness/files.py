@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 TEMPORARY = re.compile(r"\..+\.tmp\.([0-9]{1,9})\.[0-9a-f]{8}")  # the number is the writer's process id
 ABANDONED = 3600  # seconds after which a temporary folder may be swept: another machine may be writing here, too
@@ -26,15 +28,16 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     sweep(folder.parent)
     temporary = folder.with_name(f".{folder.name}.tmp.{os.getpid()}.{secrets.token_hex(4)}")
-    temporary.mkdir()
+    os.mkdir(temporary, 0o700)  # of its own name, or not at all; nobody else may look or write into it
     aside = _aside(folder)
     try:
         yield temporary
+        os.chmod(temporary, os.stat(folder.parent).st_mode & 0o777)
         _sync(temporary)
         if folder.exists():
             shutil.rmtree(aside, ignore_errors=True)
-            folder.rename(aside)
-        temporary.rename(folder)
+            os.rename(folder, aside)
+        os.rename(temporary, folder)
         _sync(folder.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -63,12 +66,31 @@ def sweep(folder: Path) -> None:
             pass
 
 
-def write(path: Path, data: bytes) -> None:
-    """Make a new file, and have it on the disk."""
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+def write(path: Path, *parts: Any) -> None:
+    """Make a new file of these bytes or buffers, and have it on the disk; an OSError names the path."""
+    descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    try:
+        for part in parts:
+            _write(descriptor, part)
+        os.fsync(descriptor)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    finally:
+        os.close(descriptor)
+
+
+def _write(descriptor: int, data: Any) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def sha(*parts: Any) -> str:
+    """The SHA-256 of bytes or buffers, in hexadecimal."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def open_regular(path: Path, flags: int) -> int:
@@ -90,9 +112,11 @@ def open_regular(path: Path, flags: int) -> int:
     return descriptor
 
 
-def read(path: Path) -> bytes:
-    """The contents of a regular file."""
+def read(path: Path, limit: int | None = None) -> bytes:
+    """The contents of a regular file; OSError if it is longer than the limit, in bytes."""
     with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+        if limit is not None and os.fstat(file.fileno()).st_size > limit:
+            raise OSError(errno.EFBIG, f"longer than {limit:,} bytes", str(path))
         return file.read()
 
 
@@ -100,10 +124,9 @@ def append(path: Path, data: bytes | bytearray) -> None:
     """Add to a regular file, made if need be; all of the data, or none if an OSError comes."""
     descriptor = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
-        size, left = os.fstat(descriptor).st_size, memoryview(data)
+        size = os.fstat(descriptor).st_size
         try:
-            while left:
-                left = left[os.write(descriptor, left) :]
+            _write(descriptor, data)
         except OSError:
             os.ftruncate(descriptor, size)  # a half line would run into the next
             raise
@@ -117,11 +140,9 @@ def cut(path: Path, size: int) -> None:
         file.truncate(min(size, file.seek(0, os.SEEK_END)))
 
 
-def linked(source: Path, target: Path, data: bytes) -> bool:
-    """Whether the source holds these data and could be linked."""
+def linked(source: Path, target: Path) -> bool:
+    """Whether the source could be given a second name."""
     try:
-        if read(source) != data:
-            return False
         os.link(source, target)
     except OSError:
         return False

@@ -7,24 +7,22 @@ save is linked, not written again.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rlcore.backend import is_array, to_cpu
-from rlcore.harness.files import linked, present, read, whole_folder, write
+from rlcore.harness.files import present, read, sha, whole_folder, write
+from rlcore.harness.rings import Earlier, rings_in, save_rings
+from rlcore.harness.tensors import DTYPES, LONGEST, buffer, count, packed, strict_json, unpacked
 from rlcore.tree import Ring
 
-FORMAT = 1
-CHUNK = 16_384  # rows, at most
-CHUNK_BYTES = 4 << 20  # at most, but a row: a save writes whole chunks, and frames of 84 x 84 are 7 kB each
-DTYPES = {"bool", *(f"{kind}{n}" for kind in ("int", "uint") for n in (8, 16, 32, 64)), "float16", "float32", "float64"}
+FORMAT = 1  # of what is written; what is read says in min_reader which format a reader must know
+DEPTH = 32  # of a tree
 NAME = re.compile(r"tensors\.safetensors|ring-[0-9]+-[0-9]+\.bin")
 
 
@@ -33,12 +31,12 @@ class CheckpointError(ValueError):
 
 
 def save_state(folder: str | Path, state: dict[str, Any], previous: str | Path | None = None) -> None:
-    """Store a tree of arrays, Rings, tuples, lists and JSON scalars.
+    """Store a tree of arrays, Rings, tuples, lists and JSON scalars; OSError names what could not be written.
 
-    previous: an earlier save of the same Rings, whose unchanged chunks are linked, each after it was read and found the
-    same as in memory: a file gone bad does not spread to later saves, and a GB costs about 1 s if it is cached. A state
-    that has been saved under this name is replaced, and an interruption leaves the old one or the new one; ValueError
-    if it is something else.
+    previous: an earlier save of the same Rings: chunks to which no row has been added since are linked. Of each such
+    chunk two rows are compared with what they were, and some chunks are read back whole, others at the next save: what
+    is found to differ is written anew. A state that has been saved under this name is replaced, and an interruption
+    leaves the old one or the new one; ValueError if it is something else.
     """
     folder = Path(folder)
     if folder.exists() and not _is_state(folder):
@@ -48,10 +46,13 @@ def save_state(folder: str | Path, state: dict[str, Any], previous: str | Path |
         rings: dict[str, Ring] = {}
         tree = _encoded(state, "", arrays, rings)
         files = {"tensors.safetensors": _save_arrays(new / "tensors.safetensors", arrays)}
-        groups = _save_rings(new, rings, files, None if previous is None else present(Path(previous)))
-        body = {"format": FORMAT, "tree": tree, "groups": groups, "files": files}
+        body = {"format": FORMAT, "min_reader": FORMAT, "tree": tree, "files": files}
+        body |= save_rings(new, rings, files, _earlier(previous))
         text = json.dumps(body)
-        write(new / "state.json", json.dumps({"sha256": _sha(text.encode()), "body": body}).encode())
+        whole = json.dumps({"sha256": sha(text.encode()), "body": body}).encode()
+        if len(whole) > LONGEST:
+            raise ValueError(f"the state has {len(whole):,} bytes of JSON, more than are read: put it into arrays")
+        write(new / "state.json", whole)
 
 
 def load_state(folder: str | Path) -> dict[str, Any]:
@@ -59,41 +60,72 @@ def load_state(folder: str | Path) -> dict[str, Any]:
     folder = present(Path(folder))
     body = _read_body(folder)
     try:
-        files = body["files"]
-        for name in files:
-            if not NAME.fullmatch(name):
-                raise CheckpointError(f"{folder}: state.json names a file {name!r} that no checkpoint has")
-        arrays = _arrays_in(_checked(folder, "tensors.safetensors", files))
-        rings = _rings_in(body["groups"], lambda name: _checked(folder, name, files))
+        arrays = unpacked(_checked(folder, "tensors.safetensors", body["files"]))[0]
+        rings = rings_in(body["groups"], lambda name: _checked(folder, name, body["files"]))
         tree = _decoded(body["tree"], arrays, rings)
         if not isinstance(tree, dict):
             raise TypeError(f"it holds a {type(tree).__name__}, not a dict")
     except CheckpointError:
         raise
-    except Exception as error:  # whatever a hostile file brings about, MemoryError and RecursionError among it
+    except Exception as error:  # whatever a hostile file brings about, MemoryError among it
         raise CheckpointError(f"{folder} cannot be read: {type(error).__name__}: {error}") from None
     return tree
 
 
+def verify_state(folder: str | Path, seen: dict[Any, dict[str, str]]) -> dict[Any, dict[str, str]]:
+    """CheckpointError unless every file of a saved state is whole on the disk; gives what was seen of them.
+
+    Files that were seen, and have not been touched since, are not read again.
+    """
+    folder = present(Path(folder))
+    state = _mark(folder / "state.json")
+    files = seen[state] if state in seen else _read_body(folder)["files"]
+    now: dict[Any, dict[str, str]] = {state: files}
+    for name, digest in files.items():
+        mark = *_mark(folder / name), digest
+        if mark not in seen:
+            _checked(folder, name, files)
+        now[mark] = {}
+    return now
+
+
+def _mark(path: Path) -> tuple[int, ...]:
+    """What changes when a file does."""
+    try:
+        about = path.lstat()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+
+
 def _read_body(folder: Path) -> dict[str, Any]:
     try:
-        whole = json.loads(_read(folder / "state.json"))
+        whole = strict_json(_read(folder / "state.json", LONGEST))
         body, digest = whole["body"], whole["sha256"]
-        whole = digest == _sha(json.dumps(body).encode()) and isinstance(body, dict)
+        whole = digest == sha(json.dumps(body).encode()) and isinstance(body, dict)
     except CheckpointError:
         raise
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{folder / 'state.json'} is damaged: {type(error).__name__}") from None
     if not whole:
         raise CheckpointError(f"{folder / 'state.json'} is damaged: its checksum does not fit")
-    if body.get("format") != FORMAT:
-        raise CheckpointError(f"{folder} has format {body.get('format')}; this version of rlcore reads format {FORMAT}")
+    least = body.get("min_reader")
+    if type(least) is not int or not 1 <= least <= FORMAT:
+        raise CheckpointError(
+            f"{folder} can be read by format {str(least)[:20]} and later, this version of rlcore reads format "
+            f"{FORMAT}; install the version that wrote it, or a later one"
+        )
+    for name in body["files"] if isinstance(body.get("files"), dict) else [None]:
+        if not NAME.fullmatch(str(name)):
+            raise CheckpointError(f"{folder}: state.json names a file {name!r} that no checkpoint has")
     return body
 
 
 # the tree
 def _encoded(value: Any, path: str, arrays: dict[str, np.ndarray], rings: dict[str, Ring]) -> Any:
     """The tree as JSON values; arrays and Rings go into the two dicts, and a reference stays in their place."""
+    if path.count("/") > DEPTH:
+        raise TypeError(f"state: {path} is nested deeper than {DEPTH} levels")
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str) or "/" in key or key.startswith("$"):
@@ -125,9 +157,11 @@ def _check_dtype(path: str, array: Any) -> None:
         )
 
 
-def _decoded(value: Any, arrays: dict[str, np.ndarray], rings: dict[str, Ring]) -> Any:
+def _decoded(value: Any, arrays: dict[str, np.ndarray], rings: dict[str, Ring], depth: int = 0) -> Any:
+    if depth > DEPTH:
+        raise ValueError(f"nested deeper than {DEPTH} levels")
     if isinstance(value, list):
-        return [_decoded(v, arrays, rings) for v in value]
+        return [_decoded(v, arrays, rings, depth + 1) for v in value]
     if not isinstance(value, dict):
         return value
     if "$array" in value:
@@ -135,92 +169,38 @@ def _decoded(value: Any, arrays: dict[str, np.ndarray], rings: dict[str, Ring]) 
     if "$ring" in value:
         return rings[value["$ring"]]
     if "$tuple" in value:
-        return tuple([_decoded(v, arrays, rings) for v in value["$tuple"]])
-    return {key: _decoded(v, arrays, rings) for key, v in value.items()}
+        return tuple([_decoded(v, arrays, rings, depth + 1) for v in value["$tuple"]])
+    return {key: _decoded(v, arrays, rings, depth + 1) for key, v in value.items()}
 
 
 # arrays
 def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> str:
-    from safetensors.numpy import save
-
-    crcs = {f"crc32 {name}": str(zlib.crc32(array.tobytes())) for name, array in arrays.items()}
-    data = save(arrays, {"writer": "rlcore", **crcs})  # never without a note: such a file of no arrays cannot be read
-    write(path, data)
-    return _sha(data)
-
-
-def _arrays_in(data: bytes) -> dict[str, np.ndarray]:
-    from safetensors.numpy import load
-
-    return load(data)
+    crcs = {f"crc32 {name}": str(zlib.crc32(buffer(array))) for name, array in arrays.items()}
+    parts = packed(arrays, {"writer": "rlcore", **crcs})
+    write(path, *parts)
+    return sha(*parts)
 
 
 def _damaged_tensor(data: bytes) -> str:
     """Which tensor of a damaged file it is, as far as it can be told."""
     try:
-        size = int.from_bytes(data[:8], "little")
-        crcs = json.loads(data[8 : 8 + size])["__metadata__"]
-        for name, array in _arrays_in(data).items():
-            if str(zlib.crc32(array.tobytes())) != crcs[f"crc32 {name}"]:
-                return f" in tensor {name}"
-    except Exception:  # the file is known to be damaged; this only adds where
-        pass
-    return ""
+        arrays, crcs = unpacked(data)
+    except ValueError:
+        return ""
+    wrong = [name for name, array in arrays.items() if str(zlib.crc32(buffer(array))) != crcs.get(f"crc32 {name}")]
+    return f" in tensor {', '.join(wrong)}" if wrong else ""
 
 
-# rings
-def _save_rings(folder: Path, rings: dict[str, Ring], files: dict[str, str], previous: Path | None) -> list[Any]:
-    """Rings of one length and one number of rows share their chunk files, one column after the other."""
-    shared: dict[tuple[int, int], list[str]] = {}
-    for path, ring in rings.items():
-        shared.setdefault((len(ring.array), ring.written), []).append(path)
-    known = _known(previous)
-    groups: list[dict[str, Any]] = []
-    for g, ((length, written), paths) in enumerate(shared.items()):
-        columns = [[p, str(rings[p].array.dtype), list(rings[p].array.shape[1:])] for p in paths]
-        row = sum(rings[p].array[:1].nbytes for p in paths)
-        chunk = max(1, min(CHUNK, CHUNK_BYTES // max(row, 1)))
-        groups.append({"length": length, "written": written, "chunk": chunk, "columns": columns})
-        for k, rows in enumerate(_chunks(length, written, chunk)):
-            name = f"ring-{g}-{k}.bin"
-            data = b"".join([rings[p].array[rows].tobytes() for p in paths])
-            if previous is not None and name in known and linked(previous / name, folder / name, data):
-                files[name] = known[name]
-            else:
-                write(folder / name, data)
-                files[name] = _sha(data)
-    return groups
-
-
-def _known(previous: Path | None) -> dict[str, str]:
-    """The checksums of an earlier save's files; none if it cannot be read: then every chunk is written."""
+def _earlier(previous: str | Path | None) -> Earlier | None:
+    """None if there is none, or if it cannot be read: then every chunk is written."""
+    if previous is None:
+        return None
     try:
-        return {} if previous is None else _read_body(previous)["files"]
-    except CheckpointError:
-        return {}
-
-
-def _chunks(length: int, written: int, chunk: int) -> Iterator[slice]:
-    """The slots of the chunks that hold rows."""
-    end = min(length, written)
-    return (slice(start, min(start + chunk, end)) for start in range(0, end, chunk))
-
-
-def _rings_in(groups: list[Any], contents: Callable[[str], bytes]) -> dict[str, Ring]:
-    rings: dict[str, Ring] = {}
-    for g, group in enumerate(groups):
-        length, written, chunk = group["length"], group["written"], group["chunk"]
-        if written < 0 or chunk < 1 or any(dtype not in DTYPES for _, dtype, _ in group["columns"]):
-            raise ValueError(f"ring {g} has {written} rows of {group['columns']}")
-        arrays = [np.zeros((length, *shape), dtype) for _, dtype, shape in group["columns"]]
-        for k, rows in enumerate(_chunks(length, written, chunk)):
-            data, at = contents(f"ring-{g}-{k}.bin"), 0
-            for array in arrays:
-                part = array[rows]
-                part[...] = np.frombuffer(data, array.dtype, part.size, at).reshape(part.shape)
-                at += part.nbytes
-        rings |= {column[0]: Ring(array, written) for column, array in zip(group["columns"], arrays)}
-    return rings
+        folder = present(Path(previous))
+        body = _read_body(folder)
+        return Earlier(folder, body["files"], body["groups"], count(body["turn"], "turn"))
+    except (ValueError, LookupError):
+        return None
 
 
 # files
@@ -228,20 +208,16 @@ def _is_state(folder: Path) -> bool:
     return (folder / "state.json").exists() or all(NAME.fullmatch(path.name) for path in folder.iterdir())
 
 
-def _sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _read(path: Path) -> bytes:
+def _read(path: Path, limit: int | None = None) -> bytes:
     try:
-        return read(path)
+        return read(path, limit)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _checked(folder: Path, name: str, files: dict[str, str]) -> bytes:
     data = _read(folder / name)
-    if _sha(data) != files[name]:
+    if sha(data) != files[name]:
         where = _damaged_tensor(data) if name == "tensors.safetensors" else ""
         raise CheckpointError(f"{folder / name} is damaged{where}: its checksum is not the one in state.json")
     return data

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
+import stat
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from rlcore.harness.files import append, cut, linked, present, read, whole_folder, write
+from rlcore.harness.files import append, cut, linked, present, read, sha, whole_folder, write
 
 
 def gone():
@@ -52,14 +56,14 @@ def test_an_exception_leaves_what_was_there(tmp_path, error):
 def test_a_replacement_that_fails_between_its_renames_leaves_the_old_one_readable(tmp_path, monkeypatch):
     with whole_folder(tmp_path / "state") as folder:
         write(folder / "old", b"")
-    really = type(tmp_path).rename
+    really = os.rename
 
     def rename(path, target):
         if ".tmp." in path.name:
             raise OSError("no")
-        return really(path, target)
+        really(path, target)
 
-    monkeypatch.setattr(type(tmp_path), "rename", rename)
+    monkeypatch.setattr(os, "rename", rename)
     for _ in range(2):  # the second time there is nothing in the way
         with pytest.raises(OSError, match="no"), whole_folder(tmp_path / "state"):
             pass
@@ -129,16 +133,48 @@ def test_a_disk_that_is_full_leaves_no_half_line(tmp_path, monkeypatch):
     assert path.read_bytes() == b"whole\nnext\n"
 
 
-def test_only_the_same_contents_are_linked(tmp_path, monkeypatch):
+def test_a_file_system_without_links(tmp_path, monkeypatch):
     write(tmp_path / "a", b"1")
-    assert linked(tmp_path / "a", tmp_path / "b", b"1")
+    assert linked(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "a").stat().st_ino == (tmp_path / "b").stat().st_ino
-    assert not linked(tmp_path / "a", tmp_path / "c", b"2")
-    assert not linked(tmp_path / "missing", tmp_path / "c", b"1")
+    assert not linked(tmp_path / "missing", tmp_path / "c")
 
     def no(*args):
         raise OSError("no links here")
 
     monkeypatch.setattr(os, "link", no)
-    assert not linked(tmp_path / "a", tmp_path / "c", b"1")
+    assert not linked(tmp_path / "a", tmp_path / "c")
     assert not (tmp_path / "c").exists()
+
+
+def test_a_file_of_parts(tmp_path):
+    write(tmp_path / "a", b"12", memoryview(b"34"), np.arange(3, dtype=np.uint8).data)
+    assert read(tmp_path / "a") == b"1234\0\1\2"
+    assert sha(b"12", b"34") == sha(b"1234") == hashlib.sha256(b"1234").hexdigest()
+
+
+def test_a_file_that_is_too_long_is_not_read(tmp_path):
+    write(tmp_path / "a", b"1234")
+    assert read(tmp_path / "a", 4) == b"1234"
+    with pytest.raises(OSError, match="longer than 3 bytes"):
+        read(tmp_path / "a", 3)
+
+
+def test_an_error_of_writing_names_the_file(tmp_path, monkeypatch):
+    def full(descriptor, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write(tmp_path / "a", b"1")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a"))
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o700])
+def test_a_folder_is_private_until_it_is_whole(tmp_path, mode):
+    tmp_path.chmod(mode)
+    with whole_folder(tmp_path / "state") as folder:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        write(folder / "a", b"")
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == mode
+    assert stat.S_IMODE((tmp_path / "state" / "a").stat().st_mode) & ~0o644 == 0

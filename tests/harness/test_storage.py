@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rlcore.harness import storage
-from rlcore.harness.storage import DTYPES, CheckpointError, load_state, save_state
+from rlcore.harness import rings
+from rlcore.harness.storage import CheckpointError, load_state, save_state
+from rlcore.harness.tensors import DTYPES
 from rlcore.rng import generator, state_of
 from rlcore.tree import Ring
 
@@ -82,7 +83,7 @@ def test_views_are_stored_as_they_look(tmp_path, view):
 
 @pytest.mark.parametrize("written", [0, 1, 5, 7, 8, 9, 13, 16, 1000])
 def test_a_ring_before_and_after_it_wraps(tmp_path, monkeypatch, written):
-    monkeypatch.setattr(storage, "CHUNK", 3)
+    monkeypatch.setattr(rings, "CHUNK", 3)
     array = np.arange(24.0).reshape(8, 3)
     back = there_and_back(tmp_path / "a", {"r": Ring(array, written)})["r"]
     held = min(written, 8)
@@ -206,7 +207,7 @@ def test_unchanged_chunks_are_links(tmp_path_factory, length, chunk, writes, eve
     a, b = np.zeros((length, 2), np.float32), np.zeros(length, np.int16)
     written, previous, kept, touched = 0, None, {}, set()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(storage, "CHUNK", chunk)
+        patch.setattr(rings, "CHUNK", chunk)
         for k, count in enumerate(writes):
             for row in range(written, written + count):
                 a[row % length], b[row % length] = row + 1, row * 7 % 1000
@@ -224,7 +225,7 @@ def test_unchanged_chunks_are_links(tmp_path_factory, length, chunk, writes, eve
 
 @pytest.mark.parametrize("change", ["length", "dtype", "column", "fewer rows", "damaged", "missing", "chunk gone"])
 def test_a_previous_save_of_something_else_is_not_linked(tmp_path, monkeypatch, change):
-    monkeypatch.setattr(storage, "CHUNK", 4)
+    monkeypatch.setattr(rings, "CHUNK", 4)
     array = np.arange(12, dtype=np.int32)
     save_state(tmp_path / "a", {"r": Ring(array, 10)})
     state: dict[str, Any] = {"r": Ring(array, 10)}
@@ -248,7 +249,7 @@ def test_a_previous_save_of_something_else_is_not_linked(tmp_path, monkeypatch, 
 
 
 def test_a_chunk_gone_bad_does_not_spread(tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "CHUNK", 4)
+    monkeypatch.setattr(rings, "CHUNK", 4)
     state = {"r": Ring(np.arange(12), 12)}
     save_state(tmp_path / "a", state)
     path = tmp_path / "a" / "ring-0-1.bin"
@@ -262,7 +263,7 @@ def test_a_chunk_gone_bad_does_not_spread(tmp_path, monkeypatch):
 
 
 def test_a_save_of_wide_rows_writes_little_more_than_is_new(tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "CHUNK_BYTES", 100)
+    monkeypatch.setattr(rings, "CHUNK_BYTES", 100)
     frames, small = np.arange(60 * 40, dtype=np.uint8).reshape(60, 40), np.arange(60, dtype=np.int64)
     save_state(tmp_path / "a", {"frames": Ring(frames, 60), "small": Ring(small, 60)})  # 48 bytes a row: 2 a chunk
     frames[0] = 7
@@ -272,12 +273,12 @@ def test_a_save_of_wide_rows_writes_little_more_than_is_new(tmp_path, monkeypatc
     new = [p for p in (tmp_path / "b").glob("ring-*") if p.stat().st_nlink == 1]
     assert [p.stat().st_size for p in new] == [96]
     assert same(load_state(tmp_path / "b"), state)
-    monkeypatch.setattr(storage, "CHUNK_BYTES", 1 << 20)  # what is read does not depend on how it would be written
+    monkeypatch.setattr(rings, "CHUNK_BYTES", 1 << 20)  # what is read does not depend on how it would be written
     assert same(load_state(tmp_path / "b"), state)
 
 
 def test_a_save_may_follow_itself(tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "CHUNK", 4)
+    monkeypatch.setattr(rings, "CHUNK", 4)
     array = np.arange(12)
     for written in (5, 7, 12, 12):
         state = {"r": Ring(array, written)}
@@ -287,7 +288,7 @@ def test_a_save_may_follow_itself(tmp_path, monkeypatch):
 
 
 def test_links_survive_that_the_older_save_goes(tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "CHUNK", 4)
+    monkeypatch.setattr(rings, "CHUNK", 4)
     state = {"r": Ring(np.arange(12), 8)}
     save_state(tmp_path / "a", state)
     save_state(tmp_path / "b", state, tmp_path / "a")
@@ -411,8 +412,11 @@ HOSTILE = {
     "records": lambda b: _set(b, "groups", [{**GROUP, "columns": [["/r", "f4,O", []]]}]),
     "dtype is a list": lambda b: _set(b, "groups", [{**GROUP, "columns": [["/r", [["a", "O"]], []]]}]),
     "columns of two": lambda b: _set(b, "groups", [{**GROUP, "columns": [["/r", "float32"]]}]),
-    "format 99": lambda b: _set(b, "format", 99),
-    "no format": lambda b: b.pop("format"),
+    "reader 99": lambda b: _set(b, "min_reader", 99),
+    "reader 0": lambda b: _set(b, "min_reader", 0),
+    "reader is text": lambda b: _set(b, "min_reader", "1"),
+    "reader is true": lambda b: _set(b, "min_reader", True),
+    "no reader": lambda b: b.pop("min_reader"),
     "deep": lambda b: _set(b, "tree", nested(900)),
 }
 
@@ -439,13 +443,13 @@ def test_a_hostile_state_is_refused(stored, tmp_path, name):
             load_state(folder)
     finally:
         sys.setrecursionlimit(limit)
-    if name == "format 99":
-        assert "has format 99; this version of rlcore reads format 1" in str(caught.value)
+    if name == "reader 99":
+        assert "can be read by format 99 and later, this version of rlcore reads format 1" in str(caught.value)
     if name in ("dots", "absolute", "inner", "newline"):
         assert "names a file" in str(caught.value)
 
 
-@pytest.mark.parametrize("body", [None, 3, [], "x", {}, {"format": 1}])
+@pytest.mark.parametrize("body", [None, 3, [], "x", {}, {"min_reader": 1}])
 def test_a_hostile_body_is_refused(stored, tmp_path, body):
     folder = tampered(stored, tmp_path, "", b"")
     forge(folder, body=body)
@@ -501,13 +505,13 @@ DRIVER = """
     import os, random, signal, sys, time
     from pathlib import Path
     import numpy as np
-    from rlcore.harness import storage
+    from rlcore.harness import rings
     from rlcore.harness.checkpoint import Checkpoint, newest_state
     from rlcore.harness.storage import load_state, save_state
     from rlcore.tree import Ring
     import safetensors.numpy
 
-    storage.CHUNK = 8
+    rings.CHUNK = 8
     root = Path(sys.argv[1])
 
     class Part:
