@@ -72,7 +72,10 @@ class Floats(Link):
 def value_network(
     observation_space: Any, hidden: Sequence[int], out_size: int, rng: np.random.Generator | None = None
 ) -> Sequential:
-    """An MLP from observations, Box or Discrete, to out_size values."""
+    """An MLP from observations, Box or Discrete, to out_size values; from images `NatureCNN` and a linear layer.
+
+    Images are of uint8 with three axes, the channels' first or last, and at least 36 x 36.
+    """
     from gymnasium import spaces
 
     if isinstance(observation_space, spaces.Discrete):
@@ -80,8 +83,22 @@ def value_network(
         return Sequential(OneHot(n, start), *mlp(n, hidden, out_size, rng))
     if not isinstance(observation_space, spaces.Box):
         raise ValueError(f"expected a Box or Discrete observation space, got {observation_space}")
-    body = mlp(math.prod(observation_space.shape), hidden, out_size, rng)
-    return body if observation_space.dtype.kind == "f" else Sequential(Floats(), *body)
+    shape, dtype = observation_space.shape, observation_space.dtype
+    if dtype == np.uint8 and len(shape) == 3 and sorted(shape)[1] >= 36:
+        last = shape[2] < shape[0]
+        c, h, w = (shape[2], *shape[:2]) if last else shape
+        body = NatureCNN((c, h, w), 512, rng=rng)
+        head = like_torch(L.Linear, 512, out_size, fan_in=512, rng=rng)
+        return Sequential(*[ChannelsFirst()] * last, body, head)
+    layers = mlp(math.prod(shape), hidden, out_size, rng)
+    return layers if dtype.kind == "f" else Sequential(Floats(), *layers)
+
+
+class ChannelsFirst(Link):
+    """Images (N, H, W, C) as (N, C, H, W)."""
+
+    def forward(self, x: Any) -> Any:
+        return as_array(x).transpose(0, 3, 1, 2)
 
 
 class NatureCNN(Link):

@@ -70,6 +70,33 @@ def test_the_nature_network_is_the_papers():
         NatureCNN((4, 35, 84))
 
 
+@pytest.mark.parametrize("shape", [(4, 84, 84), (84, 84, 4), (210, 160, 3), (1, 36, 50)], ids=str)
+def test_images_have_the_nature_network_wherever_their_channels_are(shape):
+    model = value_network(spaces.Box(0, 255, shape, np.uint8), (8,), 3, generator(0))
+    x = generator(1).integers(0, 256, (2, *shape), np.uint8)
+    q = model(x).array
+    last = shape[2] < shape[0]
+    first = x.transpose(0, 3, 1, 2) if last else x
+    net = NatureCNN(first.shape[1:], 512, rng=generator(0))
+    head = list(model)[-1]
+    np.testing.assert_allclose(q, net(first).array @ head.W.array.T + head.b.array, rtol=1e-4, atol=1e-6)
+    assert q.shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Box(0, 255, (10, 10, 4), np.uint8),  # too small for three convolutions
+        spaces.Box(0, 1, (4, 84, 84), np.float32),  # no image, as far as one can see
+        spaces.Box(0, 255, (84, 84), np.uint8),
+        spaces.Box(0, 1, (10, 10, 4), bool),
+    ],
+    ids=str,
+)
+def test_what_is_no_image_has_an_mlp(space):
+    assert not any(isinstance(layer, NatureCNN) for layer in value_network(space, (8,), 3, generator(0)))
+
+
 def test_the_impala_network_is_the_papers():
     model = ImpalaCNN(rng=generator(0))
     assert model.count_params() == sum(

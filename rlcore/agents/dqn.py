@@ -35,7 +35,7 @@ class DQNConfig:
     tau: float = 1.0  # step of the target towards the network; 1 copies it
     epsilon: Schedule = Schedule(1.0, 0.04, 8_000)  # probability of a random action
     max_grad_norm: float = 10.0  # L2 norm to which the gradient is clipped
-    hidden: tuple[int, ...] = (128, 128)  # units of the hidden layers
+    hidden: tuple[int, ...] = (128, 128)  # units of the hidden layers; images have those of Mnih et al. 2015 instead
 
     def __post_init__(self) -> None:
         for name in ("buffer_size", "batch_size", "n_step", "update_every", "gradient_steps", "target_update_interval"):
@@ -88,7 +88,7 @@ class DQN(Agent):
 
     @classmethod
     def from_spaces(cls, observation_space: Any, action_space: Any, config: DQNConfig, rng: np.random.Generator) -> DQN:
-        """Adam, an MLP on Box or Discrete observations, epsilon-greedy exploration; the actions must be Discrete."""
+        """Adam, the network of `value_network`, epsilon-greedy exploration; the actions must be Discrete."""
         if type(action_space).__name__ != "Discrete" or action_space.start != 0:
             raise ValueError(f"{cls.__name__} needs a Discrete action space that starts at 0, got {action_space}")
         init, sampling, acting, own = rng.spawn(4)
