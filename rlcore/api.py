@@ -87,8 +87,7 @@ class Run:
     def learn(self, steps: int, hooks: Sequence[Hook] = (), progress: bool = False) -> Run:
         """Train for `steps` more rows; hooks are called after each step. Once interrupted, it can be called again.
 
-        Ctrl-C, and with a folder SIGTERM and SIGUSR1, too, end it after the running step, saved in the folder: by
-        KeyboardInterrupt, or by Interrupted, a SystemExit of code 75. A second signal ends it at once.
+        Ctrl-C and, with a folder, SIGTERM and SIGUSR1 end it after the running step, saved, as `Signals` raises them.
         """
         goal = self.t + index(steps)
         if goal < self.t:
@@ -96,16 +95,19 @@ class Run:
         if self.folder is None:
             with Signals(scheduler=False) as signals:
                 self._train(goal, [*hooks, signals])
-            signals.end()
             return self
         files = self._files or self._opened(self.folder, goal)
         line = [Progress(self._recorder, goal, self.t)] if progress else []
         try:
             with Signals() as signals:
-                self._train(goal, [*hooks, self._recorder, self._watch, *line, self._checkpoint, signals])
-                if self._checkpoint.last != self._checkpoint.path(self.t):
+                self._watch.stop, owed = signals.pending, self._watch.owed
+                self._watch.catch_up()
+                if not signals.received:
+                    self._train(goal, [*hooks, self._recorder, self._watch, *line, self._checkpoint, signals])
+                if owed or self._checkpoint.last != self._checkpoint.path(self.t):
                     self._checkpoint.save(self.t)
-                if self.t >= goal:  # no hook has ended it
+                signals.finished = self.t >= goal and not self._watch.owed  # neither a hook nor a signal has ended it
+                if signals.finished:
                     files.finish()
         finally:
             for hook in line:
@@ -113,7 +115,6 @@ class Run:
             self._recorder.flush_files()
             files.close()
             self._files = None
-        signals.end()
         return self
 
     def _train(self, goal: int, hooks: Sequence[Hook]) -> None:
@@ -146,8 +147,7 @@ class Run:
         recorder = Recorder(folder, self.env.n_envs, m.log_every)
         env = self._evaluation_env(EVALUATION, m.eval_episodes)
         watch = Evaluation(self.agent, env, m.eval_every, m.eval_episodes, recorder, folder / "best")
-        parts = {"header": Header(self.header()), **self._parts()}
-        parts |= {"recorder": recorder, "evaluation": watch}
+        parts = {"header": Header(self.header()), **self._parts(), "recorder": recorder, "evaluation": watch}
         checkpoint = Checkpoint(folder / "checkpoints", m.checkpoint_every, m.keep, recorder.scalar, **parts)
         return recorder, watch, checkpoint
 

@@ -56,8 +56,8 @@ def train(algorithm: str, settings: Train, config: Any, envs: EnvConfig, monitor
     print(f"{algorithm} on {settings.env}, seed {settings.seed}, from step {run.t:,}, in {run.folder}")
     try:
         run.learn(max(settings.steps - run.t, 0), progress=True)
-    except Interrupted:
-        if run.t < settings.steps:  # else it is complete: there is nothing to start again
+    except Interrupted as signal:
+        if not signal.finished:  # else there is nothing to start again
             print(f"interrupted at step {run.t:,} and saved; the same command with --resume goes on from there")
             raise
     report(run, EPISODES)

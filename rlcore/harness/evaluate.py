@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,17 @@ from rlcore.stream import Step
 LONGEST = 1_000_000  # steps of an episode, after which it is taken for one that never ends
 
 
-def evaluate(policy: Policy, env: VectorEnv, episodes: int) -> tuple[np.ndarray, np.ndarray]:
+class PutOff(Exception):
+    """An evaluation was left before its end, to be done later."""
+
+
+def evaluate(
+    policy: Policy, env: VectorEnv, episodes: int, stop: Callable[[], bool] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns and lengths (episodes,) of episodes 0, 1, 2 ... of env, which starts over.
 
     Stream i plays the episodes i, i + n_envs, ...: a quota each, for the first to finish would favour short ones.
-    ValueError if one does not end in 1,000,000 steps.
+    ValueError if one does not end in 1,000,000 steps; PutOff after a step at which stop() is true.
     """
     if episodes < 1:
         raise ValueError(f"evaluate: episodes must be at least 1, got {episodes}")
@@ -33,6 +41,8 @@ def evaluate(policy: Policy, env: VectorEnv, episodes: int) -> tuple[np.ndarray,
     k, begun, limit = 0, np.zeros(env.n_envs, np.int64), LONGEST  # steps; those at which the episodes began
     while left:
         step = env.step(policy(obs))
+        if stop is not None and stop():
+            raise PutOff
         obs, k = step.obs, k + 1
         if "episode" in step.info:
             for i, total, length in zip(*step.info["episode"]):
@@ -79,17 +89,29 @@ class Evaluation:
         self.video, self.video_every, self.video_episodes = video, video_every, video_episodes
         self.done = 0  # evaluations so far
         self.faults = 0  # best policies that could not be written
+        self.stop: Callable[[], bool] | None = None  # whether to leave an evaluation: it may take longer than there is
+        self.owed = 0  # the row of one that was left
 
     def __call__(self, t: int, step: Step, stats: dict[str, Any]) -> None:
         if due(t, len(step.reward), self.every):
-            self.run(t)
+            self.owed = t
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Do the evaluation that was left, if there is one; to be called before the policy changes."""
+        if self.owed:
+            with suppress(PutOff):
+                self.run(self.owed)
+                self.owed = 0
 
     def run(self, t: int) -> np.ndarray:
         """Evaluate now; gives the returns. What fails in it says so: ValueError if it was one, else RuntimeError."""
         try:
             if self.video is not None and self.done % self.video_every == 0:
                 self.video.record(f"step-{t:012d}", self.video_episodes)
-            returns, lengths = evaluate(self.agent.policy(), self.env, self.episodes)
+            returns, lengths = evaluate(self.agent.policy(), self.env, self.episodes, self.stop)
+        except PutOff:
+            raise
         except Exception as error:
             kind = ValueError if isinstance(error, ValueError) else RuntimeError
             raise kind(f"the evaluation at row {t:,} failed ({type(error).__name__}: {error})") from error
@@ -114,14 +136,16 @@ class Evaluation:
             self.best_mean = mean
 
     def state(self) -> dict[str, Any]:
-        return {"best_mean": self.best_mean if np.isfinite(self.best_mean) else None, "done": self.done}
+        best = self.best_mean if np.isfinite(self.best_mean) else None
+        return {"best_mean": best, "done": self.done, "owed": self.owed}
 
     def check(self, state: dict[str, Any]) -> None:
         """ValueError unless `load` can take this state."""
-        best, done = state.get("best_mean"), state.get("done")
-        if not (best is None or isinstance(best, float)) or not isinstance(done, int) or done < 0:
-            raise ValueError(f"load: an evaluation has best_mean and done, got {state!r}")
+        best, counts = state.get("best_mean"), [state.get("done"), state.get("owed")]
+        if not (best is None or isinstance(best, float)) or not all(isinstance(n, int) and n >= 0 for n in counts):
+            raise ValueError(f"load: an evaluation has best_mean, done and owed, got {state!r}")
 
     def load(self, state: dict[str, Any]) -> None:
         self.check(state)
-        self.best_mean, self.done = -np.inf if state["best_mean"] is None else state["best_mean"], state["done"]
+        self.best_mean = -np.inf if state["best_mean"] is None else state["best_mean"]
+        self.done, self.owed = state["done"], state["owed"]

@@ -17,28 +17,34 @@ REQUEUE = 75  # exit code: not done, start the same command again (EX_TEMPFAIL o
 class Interrupted(SystemExit):
     """A scheduler has ended a run, which is saved; uncaught, it ends the process with exit code 75."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, finished: bool):
         super().__init__(REQUEUE)
-        self.name = name
+        self.name, self.finished = name, finished
 
     def __str__(self) -> str:
         return f"ended by {self.name}"
 
 
 class Signals:
-    """A with-block in which the first signal is noted, in `received`; a second one, a second later, ends at once.
+    """A with-block in which the first signal is noted; its end raises KeyboardInterrupt after Ctrl-C, or Interrupted.
 
-    scheduler: SIGTERM and SIGUSR1 count, too. A hook: it ends the run once there has been a signal. The block does
-    nothing outside the main thread, and leaves a signal alone that is ignored or that a library in C handles.
+    scheduler: SIGTERM and SIGUSR1 count, too. A second signal, at least a second later, ends the block at once. As a
+    hook it ends the run when there has been one. Outside the main thread it does nothing; a signal that is ignored, or
+    that a library in C handles, is left alone.
     """
 
     def __init__(self, scheduler: bool = True):
         self.names = ["SIGINT", *(["SIGTERM", "SIGUSR1"] if scheduler else [])]
         self.received = ""  # the name of the signal
+        self.finished = False  # said by the block: there is nothing left to go on with
         self._at = 0.0  # when it came
         self._before: dict[int, Any] = {}
 
     def __call__(self, t: int, step: Step, stats: dict[str, Any]) -> bool:
+        return self.pending()
+
+    def pending(self) -> bool:
+        """Whether there has been a signal."""
         return bool(self.received)
 
     def __enter__(self) -> Signals:
@@ -60,12 +66,7 @@ class Signals:
         while self._before:
             signal.signal(*self._before.popitem())
 
-    def __exit__(self, *exception: Any) -> None:
+    def __exit__(self, kind: Any, *exception: Any) -> None:
         self._restore()
-
-    def end(self) -> None:
-        """Raise what the signal asks for, if there was one: KeyboardInterrupt after Ctrl-C, else Interrupted."""
-        if self.received == "SIGINT":
-            raise KeyboardInterrupt
-        if self.received:
-            raise Interrupted(self.received)
+        if self.received and kind is None:
+            raise KeyboardInterrupt if self.received == "SIGINT" else Interrupted(self.received, self.finished)

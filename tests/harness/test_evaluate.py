@@ -126,7 +126,7 @@ def test_no_best_is_kept_without_a_folder(tmp_path):
 
 def test_the_best_survives_a_resume(tmp_path):
     hook, _ = watch(tmp_path / "a", [3.0, 7.0])
-    assert hook.state() == {"best_mean": None, "done": 0}
+    assert hook.state() == {"best_mean": None, "done": 0, "owed": 0}
     hook.run(10)
     again, _ = watch(tmp_path / "b", [2.0, 4.0])
     again.load(hook.state())
@@ -134,8 +134,8 @@ def test_the_best_survives_a_resume(tmp_path):
     assert not (tmp_path / "b" / "best").exists()
     again.run(30)
     assert load_state(tmp_path / "b" / "best")["mean"] == 4.0
-    assert again.state() == {"best_mean": 4.0, "done": 3}
-    again.load({"best_mean": None, "done": 0})
+    assert again.state() == {"best_mean": 4.0, "done": 3, "owed": 0}
+    again.load({"best_mean": None, "done": 0, "owed": 0})
     assert again.best_mean == -np.inf
 
 
@@ -150,13 +150,34 @@ def test_the_same_episodes_each_time_and_no_training_generator_moves(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "state", [{}, {"best_mean": 1.0}, {"best_mean": "1", "done": 1}, {"best_mean": None, "done": -1}]
-)
+    "state",
+    [
+        {}, {"best_mean": 1.0, "owed": 0}, {"best_mean": "1", "done": 1, "owed": 0}, {"best_mean": None, "done": 1},
+        {"best_mean": None, "done": -1, "owed": 0}, {"best_mean": None, "done": 1, "owed": "10"},
+    ],
+)  # fmt: skip
 def test_another_state_is_refused(tmp_path, state):
     hook, _ = watch(tmp_path, [])
-    with pytest.raises(ValueError, match="an evaluation has best_mean and done"):
+    with pytest.raises(ValueError, match="an evaluation has best_mean, done and owed"):
         hook.load(state)
-    assert hook.state() == {"best_mean": None, "done": 0}
+    assert hook.state() == {"best_mean": None, "done": 0, "owed": 0}
+
+
+def test_an_evaluation_that_is_left_is_owed(tmp_path):
+    """A signal need not wait for its end; what was left is done first, with the same policy."""
+    hook, _ = watch(tmp_path / "a", [3.0, 7.0])
+    asked = []
+    hook.stop = lambda: asked.append(0) or len(asked) == 2
+    hook(10, one_step(), {})
+    assert hook.state() == {"best_mean": None, "done": 0, "owed": 10}
+    assert len(asked) == 2
+    assert not (tmp_path / "a" / "scores.tsv").exists()
+    again, _ = watch(tmp_path / "b", [3.0, 7.0])
+    again.load(hook.state())
+    for _ in range(2):  # the second time nothing is owed
+        again.catch_up()
+        assert [row["steps"] for row in scores(tmp_path / "b")] == ["10"]
+        assert again.state() == {"best_mean": 3.0, "done": 1, "owed": 0}
 
 
 class Film:
@@ -203,7 +224,7 @@ def test_an_environment_that_fails_says_where(tmp_path, error, kind):
     with pytest.raises(kind, match=f"the evaluation at row 12,340 failed .{type(error).__name__}: ") as caught:
         hook.run(12_340)
     assert caught.value.__cause__ is error
-    assert hook.state() == {"best_mean": None, "done": 0}
+    assert hook.state() == {"best_mean": None, "done": 0, "owed": 0}
     del env.step
     assert hook.run(12_350).tolist() == [2.0]
 

@@ -40,26 +40,30 @@ def handlers():
     return [signal.getsignal(getattr(signal, name)) for name in NAMES]
 
 
+def raises(name):
+    return pytest.raises(KeyboardInterrupt if name == "SIGINT" else Interrupted)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_signal_ends_the_loop_after_the_step_in_which_it_came(name):
-    seen, before = [], handlers()
-    with Signals() as noted:
-        hook = lambda t, step, stats: seen.append(t) or (send(name) if t == 6 else None)  # noqa: E731
-        assert train(Wanderer(), SerialEnv(Chain, 2), 100, [hook, noted]) == 6
-    assert noted.received == name
+    seen, before, ends = [], handlers(), []
+    hook = lambda t, step, stats: seen.append(t) or (send(name) if t == 6 else None)  # noqa: E731
+    with raises(name), Signals() as noted:
+        ends.append(train(Wanderer(), SerialEnv(Chain, 2), 100, [hook, noted]))
+        ends.append(noted.received)
+    assert ends == [6, name]
     assert seen == [2, 4, 6]
     assert handlers() == before
-    with pytest.raises(KeyboardInterrupt if name == "SIGINT" else Interrupted):
-        noted.end()
 
 
 @pytest.mark.parametrize("name", NAMES[1:])
-def test_the_exit_code_says_start_again(name):
-    with Signals() as noted:
+@pytest.mark.parametrize("finished", [False, True])
+def test_the_exit_code_says_start_again(name, finished):
+    noted = Signals()
+    noted.finished = finished
+    with pytest.raises(SystemExit) as caught, noted:
         send(name)
-    with pytest.raises(SystemExit) as caught:
-        noted.end()
-    assert caught.value.code == 75
+    assert (caught.value.code, caught.value.finished) == (75, finished)
     assert str(caught.value) == f"ended by {name}"
 
 
@@ -68,14 +72,13 @@ def test_without_a_signal_nothing_happens():
     with Signals() as noted:
         assert handlers() != before
         assert noted(1, None, {}) is False
-    noted.end()
     assert handlers() == before
 
 
 @pytest.mark.fault(39, 40)
 @pytest.mark.parametrize("second", NAMES)
 def test_a_second_signal_ends_at_once(second, known_handlers):
-    with Signals():
+    with raises("SIGTERM"), Signals():
         send("SIGTERM")
         known_handlers.now += 2
         with pytest.raises(TimeoutError, match=second):
@@ -86,21 +89,19 @@ def test_a_second_signal_ends_at_once(second, known_handlers):
 
 def test_signals_of_one_moment_are_one(known_handlers):
     """Ctrl-C reaches all processes of a terminal, and a parent may pass it on, too."""
-    with Signals() as noted:
+    with raises("SIGINT"), Signals():
         send("SIGINT")
         known_handlers.now += 0.1
         send("SIGINT")
         send("SIGTERM")
-    assert noted.received == "SIGINT"
 
 
 def test_only_ctrl_c_counts_where_nothing_is_saved():
-    with Signals(scheduler=False) as noted:
+    with raises("SIGINT"), Signals(scheduler=False) as noted:
         with pytest.raises(TimeoutError, match="SIGTERM"):
             send("SIGTERM")
         assert noted.received == ""
         send("SIGINT")
-    assert noted.received == "SIGINT"
 
 
 def test_what_is_ignored_stays_ignored():
@@ -118,17 +119,21 @@ def test_other_threads_handle_no_signals():
 
     def work():
         with Signals() as noted:
-            seen.append(handlers() == before)
-        noted.end()
+            seen.append((handlers() == before, noted.received))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert seen == [True]
+    assert seen == [(True, "")]
 
 
 def test_an_error_leaves_the_handlers_as_they_were():
     before = handlers()
-    with pytest.raises(ValueError, match="broken"), Signals():
+
+    def broken():
+        send("SIGTERM")
         raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"), Signals():
+        broken()
     assert handlers() == before
