@@ -26,6 +26,7 @@ COMMANDS = {
     "eval": "evaluate",
     "compare": "compare",
     "plot": "plot",
+    "doctor": "doctor",
     "search": "search",
 }  # name -> the module whose main() it is
 REGISTRY = tyro.constructors.ConstructorRegistry()
