@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from types import SimpleNamespace
 
@@ -82,13 +83,99 @@ def test_a_terminal_is_drawn_on(monkeypatch, clock):
     assert screen.getvalue().endswith("\x1b[?25h")  # the cursor is back
 
 
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (100, "1,234,567 of 50,000,000 steps  12,346 steps/s  return -1234.5"),
+        (80, "1,234,567 of 50,000,000 steps  12,346 steps/s  return -1234.5"),
+        (60, "2% 12,346/s -1234.5"),
+        (30, "2% 12,346/s -1234.5"),
+    ],
+)
+def test_the_line_fits_a_narrow_terminal(monkeypatch, clock, width, shown):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(width))
+    line = Progress(SimpleNamespace(mean_return=-1234.5), 50_000_000)
+    clock.now += 100
+    line(1_234_567, one_step(), {})
+    line.close()
+    last = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue()).split("\r")[-1].rstrip("\n")
+    assert shown in last
+    assert len(last) <= width
+    assert screen.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize("steps", [0, 5])
+def test_a_run_of_no_steps(monkeypatch, clock, steps):
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "30")
+    line = Progress(RECORDER, steps, t=steps)
+    line.close()
+    assert "steps" in sys.stdout.getvalue() or "%" in sys.stdout.getvalue()
+
+
+def check_silence(line, clock, t):
+    """No more is shown, and no more is warned of."""
+    for k in range(t, t + 100):
+        clock.now += 60
+        line(k, one_step(), {})
+    line.close()
+
+
+@pytest.mark.fault(11)
 def test_an_output_that_is_gone_warns_once(monkeypatch, clock):
     monkeypatch.setattr(sys, "stdout", Closed())
     line = Progress(RECORDER, 1000)
     clock.now += 60
     with pytest.warns(UserWarning, match="no more progress is shown: .*Broken pipe; training goes on"):
         line(1, one_step(), {})
-    for t in range(2, 100):  # from here on a warning would be an error
+    check_silence(line, clock, 2)
+
+
+@pytest.mark.fault(11)
+def test_an_output_that_was_closed_here_warns_once(monkeypatch, clock):
+    screen = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", screen)
+    line = Progress(RECORDER, 1000)
+    screen.close()
+    clock.now += 60
+    with pytest.warns(UserWarning, match="no more progress is shown: .*closed file; training goes on"):
+        line(1, one_step(), {})
+    check_silence(line, clock, 2)
+    with pytest.warns(UserWarning, match="no more progress is shown"):
+        line = Progress(RECORDER, 1000)
+    check_silence(line, clock, 0)
+
+
+@pytest.mark.fault(11)
+@pytest.mark.parametrize("when", ["start", "later"])
+def test_a_terminal_that_is_gone_warns_once(monkeypatch, clock, when):
+    screen, error = Terminal(), OSError(5, "Input/output error")
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    stderr = sys.stderr
+
+    def hung_up(text):
+        raise error
+
+    if when == "start":
+        screen.write = hung_up
+        with pytest.warns(UserWarning, match="no more progress is shown: .*Input/output error"):
+            line = Progress(RECORDER, 1000)
+    else:
+        line = Progress(RECORDER, 1000)
+        screen.write = hung_up
         clock.now += 60
-        line(t, one_step(), {})
-    line.close()
+        with pytest.warns(UserWarning, match="no more progress is shown: .*Input/output error"):
+            line(1, one_step(), {})
+    check_silence(line, clock, 2)
+    assert sys.stdout is screen  # which rich stands in for while it draws
+    assert sys.stderr is stderr
+
+
+def test_a_process_without_output(monkeypatch, clock):
+    monkeypatch.setattr(sys, "stdout", None)  # as under pythonw
+    check_silence(Progress(RECORDER, 1000), clock, 0)
