@@ -1,0 +1,80 @@
+"""What the worker processes of Gymnasium's AsyncVectorEnv said when they failed, in one error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gymnasium.vector import AsyncVectorEnv
+
+from rlcore.envs.base import EnvError
+
+
+class Workers:
+    """Asks a vector environment; where it has worker processes, an error in one comes with its traceback."""
+
+    def __init__(self, env: Any):
+        self.env, self._base = env, env.unwrapped
+        self._heard: list[tuple[int, type[BaseException], Any, str]] = []  # worker, exception, its value, traceback
+        self._over = ""  # why they cannot be asked again
+        self._separate = isinstance(self._base, AsyncVectorEnv)
+        if self._separate:
+            self._base.error_queue = _Ear(self._base.error_queue, self._heard)
+
+    def ask(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """What a call gives; EnvError if a worker process has failed, in it or before."""
+        if not self._separate:
+            return call(*arguments)
+        if self._over:
+            raise EnvError(f"{self.env} cannot go on: {self._over}; make the vector environment anew")
+        try:
+            return call(*arguments)
+        except BaseException as error:
+            told = self._failure(error)
+            if told and isinstance(error, Exception):
+                raise EnvError(f"{self.env}: {told}") from error
+            raise
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether they ended by a Ctrl-C, which a terminal sends to all processes."""
+        return any(kind is KeyboardInterrupt for _, kind, _, _ in self._heard)
+
+    def close(self) -> None:
+        """Close the environment; workers of which one has failed are ended, as they would be waited for in vain."""
+        if not self._over:
+            self.env.close()
+            return
+        for process in self._base.processes:
+            process.terminate()
+        for process in self._base.processes:
+            process.join()
+        self._base.closed = True
+
+    def _failure(self, error: BaseException) -> str:
+        """In words, what happened in a worker when the environment raised an error; "" if nothing did."""
+        if self._heard:
+            worker, kind, value, trace = self._heard[0]
+            self._over = f"environment {worker} raised {kind.__name__}: {value}"
+            return f"{self._over}\n\nIn its process:\n{trace}"
+        if isinstance(error, (EOFError, OSError)):
+            for process in self._base.processes:
+                process.join(0.1)
+            codes = [(i, process.exitcode) for i, process in enumerate(self._base.processes)]
+            dead = [f"the process of environment {i} ended with exit code {c}" for i, c in codes if c is not None]
+            self._over = "; ".join(dead) or "a process has closed its pipe"
+        return self._over
+
+
+class _Ear:
+    """Stands before a queue and writes down what comes out of it."""
+
+    def __init__(self, queue: Any, heard: list[Any]):
+        self._queue, self._heard = queue, heard
+
+    def get(self, *args: Any, **settings: Any) -> Any:
+        self._heard.append(self._queue.get(*args, **settings))
+        return self._heard[-1]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
