@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd import Link, Sequential, as_array, config
+from rlcore.autograd import Function, Link, Sequential, as_array, config
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
 from rlcore.autograd.initializers import LeCunUniform, Uniform
@@ -42,6 +42,19 @@ def mlp(
     return Sequential(*layers)
 
 
+class OneHotRows(Function):
+    """Integers (N, ...) as ones in rows of zeros (N, size): integer k of a row at column first[k] + its value."""
+
+    def __init__(self, first: Any, size: int, dtype: Any):
+        self.first, self.size, self.dtype = first, size, dtype
+
+    def forward(self, x: Any) -> Any:
+        xp = xp_of(x)
+        out = xp.zeros((len(x), self.size), self.dtype)
+        out[xp.arange(len(x))[:, None], x.reshape(len(x), -1) + xp.asarray(self.first)] = 1
+        return out
+
+
 class OneHot(Link):
     """Integers (N,) from start on as rows of the identity matrix, (N, n) floats."""
 
@@ -50,11 +63,7 @@ class OneHot(Link):
         self.n, self.start, self.dtype = n, start, config.dtype
 
     def forward(self, x: Any) -> Any:
-        x = as_array(x)
-        xp = xp_of(x)
-        out = xp.zeros((len(x), self.n), self.dtype)
-        out[xp.arange(len(x)), x - self.start] = 1
-        return out
+        return OneHotRows([-self.start], self.n, self.dtype).apply(as_array(x))
 
 
 class Floats(Link):
@@ -65,8 +74,7 @@ class Floats(Link):
         self.dtype = config.dtype
 
     def forward(self, x: Any) -> Any:
-        x = as_array(x)
-        return x.reshape(len(x), -1).astype(self.dtype)
+        return F.cast(F.reshape(as_array(x), (len(x), -1)), self.dtype)
 
 
 def value_network(
@@ -83,22 +91,28 @@ def value_network(
         return Sequential(OneHot(n, start), *mlp(n, hidden, out_size, rng))
     if not isinstance(observation_space, spaces.Box):
         raise ValueError(f"expected a Box or Discrete observation space, got {observation_space}")
-    shape, dtype = observation_space.shape, observation_space.dtype
-    if dtype == np.uint8 and len(shape) == 3 and sorted(shape)[1] >= 36:
-        last = shape[2] < shape[0]
-        c, h, w = (shape[2], *shape[:2]) if last else shape
-        body = NatureCNN((c, h, w), 512, rng=rng)
-        head = like_torch(L.Linear, 512, out_size, fan_in=512, rng=rng)
-        return Sequential(*[ChannelsFirst()] * last, body, head)
-    layers = mlp(math.prod(shape), hidden, out_size, rng)
-    return layers if dtype.kind == "f" else Sequential(Floats(), *layers)
+    images = image_network(observation_space, 512, rng)
+    if images is not None:
+        return Sequential(*images, like_torch(L.Linear, 512, out_size, fan_in=512, rng=rng))
+    layers = mlp(math.prod(observation_space.shape), hidden, out_size, rng)
+    return layers if observation_space.dtype.kind == "f" else Sequential(Floats(), *layers)
+
+
+def image_network(space: Any, out_size: int, rng: np.random.Generator | None = None) -> Sequential | None:
+    """NatureCNN on the images of a Box, as `value_network` knows them, to (N, out_size); None if they are none."""
+    shape = space.shape
+    if space.dtype != np.uint8 or len(shape) != 3 or sorted(shape)[1] < 36:
+        return None
+    if shape[2] < shape[0]:
+        return Sequential(ChannelsFirst(), NatureCNN((shape[2], *shape[:2]), out_size, rng=rng))
+    return Sequential(NatureCNN(shape, out_size, rng=rng))
 
 
 class ChannelsFirst(Link):
     """Images (N, H, W, C) as (N, C, H, W)."""
 
     def forward(self, x: Any) -> Any:
-        return as_array(x).transpose(0, 3, 1, 2)
+        return F.transpose(as_array(x), (0, 3, 1, 2))
 
 
 class NatureCNN(Link):
