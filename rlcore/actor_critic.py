@@ -11,13 +11,11 @@ import numpy as np
 from rlcore.autograd import ChainList, Link, Parameter, as_array, config
 from rlcore.autograd import functions as F
 from rlcore.autograd.initializers import Orthogonal, generate_array
-from rlcore.backend import xp_of
 from rlcore.distributions import Bernoulli, Categorical, Independent, MultiCategorical, Normal, Product
-from rlcore.networks import Floats, NatureCNN, OneHot, Rows, mlp
+from rlcore.networks import Floats, NatureCNN, OneHot, OneHotRows, Rows, image_network, mlp
 from rlcore.tree import map_
 
 MASK = "action_mask"  # the key of an observation that tells which actions are allowed
-PIXELS = 36  # the least height and width of a picture: what NatureCNN takes
 
 
 class ActorCritic(Link):
@@ -33,12 +31,18 @@ class ActorCritic(Link):
 
     def forward(self, obs: Any) -> tuple[Any, Any]:
         features = self.body(obs)
-        out, value = self.policy(features), F.reshape(self.value(features), (-1,))
-        return (self.head(out, as_array(obs[MASK]) != 0) if self.masked else self.head(out)), value
+        return self._head(self.policy(features), obs), F.reshape(self.value(features), (-1,))
+
+    def distribution(self, obs: Any) -> Any:
+        """The distribution over actions alone."""
+        return self._head(self.policy(self.body(obs)), obs)
 
     def values(self, obs: Any) -> Any:
         """The values (N,) alone."""
         return F.reshape(self.value(self.body(obs)), (-1,))
+
+    def _head(self, out: Any, obs: Any) -> Any:
+        return self.head(out, as_array(obs[MASK]) != 0) if self.masked else self.head(out)
 
 
 def actor_critic(
@@ -51,7 +55,7 @@ def actor_critic(
     log_std: float = 0.0,
     rng: np.random.Generator | None = None,
 ) -> ActorCritic:
-    """Separate MLPs for policy and value; on one picture a shared NatureCNN (512), and no layer in between.
+    """Separate MLPs for policy and value; on one image a shared NatureCNN (512), and no layer in between.
 
     ortho_init: orthogonal weights with gain sqrt(2), 0.01 for the policy's last layer and 1 for the value's, zero
     biases; else uniform within 1 / sqrt(fan in). log_std: at the start, of continuous actions.
@@ -68,7 +72,7 @@ def actor_critic(
             raise ValueError(f"{MASK!r} must have one element for each action, ({head.size},), got {mask}")
         observation_space = spaces.Dict({k: part for k, part in observation_space.spaces.items() if k != MASK})
     body, size = body_of(observation_space, rng)
-    sizes = () if pictures_only(body) else hidden
+    sizes = () if one_image(body) else hidden
     policy, value = (mlp(size, sizes, n, rng, activation) for n in (head.size, 1))
     if ortho_init:
         for part, gain in ((body, math.sqrt(2)), (policy, 0.01), (value, 1.0)):
@@ -106,11 +110,7 @@ class OneHots(Link):
         self.dtype = config.dtype
 
     def forward(self, x: Any) -> Any:
-        x = as_array(x)
-        xp = xp_of(x)
-        out = xp.zeros((len(x), self.size), self.dtype)
-        out[xp.arange(len(x))[:, None], x.reshape(len(x), -1) + xp.asarray(self.first)] = 1
-        return out
+        return OneHotRows(self.first, self.size, self.dtype).apply(as_array(x))
 
 
 class Joined(ChainList):
@@ -125,18 +125,15 @@ class Joined(ChainList):
         return rows[0] if len(rows) == 1 else F.concat(rows, axis=1)
 
 
-def pictures_only(body: Link) -> bool:
-    """Whether all that is seen is one picture."""
-    return isinstance(body, NatureCNN) or (isinstance(body, Joined) and len(body) == 1 and pictures_only(body[0]))
-
-
-def is_picture(space: Any) -> bool:
-    """Whether observations are pictures for a NatureCNN: uint8, (channels, height, width)."""
-    return space.dtype == np.uint8 and len(space.shape) == 3 and min(space.shape[1:]) >= PIXELS
+def one_image(body: Link) -> bool:
+    """Whether all that is seen is one image."""
+    if isinstance(body, Joined):
+        return len(body) == 1 and one_image(body[0])
+    return any(isinstance(link, NatureCNN) for link in body.links())
 
 
 def body_of(space: Any, rng: np.random.Generator | None, pixels: int = 512) -> tuple[Link, int]:
-    """A link from observations of a space to rows of features, and their number; `pixels` of them for a picture."""
+    """A link from observations of a space to rows of features, and their number; `pixels` of them for an image."""
     from gymnasium import spaces
 
     if isinstance(space, (spaces.Dict, spaces.Tuple)):
@@ -152,8 +149,9 @@ def body_of(space: Any, rng: np.random.Generator | None, pixels: int = 512) -> t
         raise ValueError(
             f"expected observations of Box, Discrete, MultiDiscrete, MultiBinary, Dict or Tuple, got {space}"
         )
-    if is_picture(space):
-        return NatureCNN(space.shape, pixels, rng=rng), pixels
+    images = image_network(space, pixels, rng) if isinstance(space, spaces.Box) else None
+    if images is not None:
+        return images, pixels
     plain = Unchanged() if len(space.shape) == 1 else Rows()
     return (plain if space.dtype.kind == "f" else Floats()), math.prod(space.shape)
 
@@ -174,6 +172,9 @@ class Choice(Link):
     def to_env(self, action: Any) -> Any:
         return action + self.start if self.start else action
 
+    def exported(self) -> dict[str, Any]:
+        return {"kind": "argmax", "start": self.start}
+
 
 class Choices(Link):
     """MultiDiscrete actions: logits (N, sum of nvec) to a MultiCategorical."""
@@ -189,6 +190,9 @@ class Choices(Link):
     def to_env(self, action: Any) -> Any:
         return action.reshape(-1, *self.shape) + self.start
 
+    def exported(self) -> dict[str, Any]:
+        return {"kind": "choices", "nvec": self.nvec, "start": self.start.tolist(), "shape": list(self.shape)}
+
 
 class Bits(Link):
     """MultiBinary actions: logits (N, n) to independent Bernoullis."""
@@ -203,6 +207,9 @@ class Bits(Link):
 
     def to_env(self, action: Any) -> Any:
         return action.reshape(-1, *self.shape).astype(self.dtype)
+
+    def exported(self) -> dict[str, Any]:
+        return {"kind": "bits", "shape": list(self.shape), "dtype": self.dtype.name}
 
 
 class Gaussian(Link):
@@ -223,6 +230,9 @@ class Gaussian(Link):
     def to_env(self, action: Any) -> Any:
         return np.minimum(np.maximum(action.reshape(-1, *self.shape), self.low), self.high)
 
+    def exported(self) -> dict[str, Any]:
+        return {"kind": "box", "shape": list(self.shape), "low": self.low, "high": self.high}
+
 
 class Several(ChainList):
     """Dicts and tuples of actions: each part its share of the network's numbers."""
@@ -242,6 +252,9 @@ class Several(ChainList):
         if isinstance(action, dict):
             return {key: self[i].to_env(action[key]) for key, i in self.numbers.items()}
         return tuple([head.to_env(part) for head, part in zip(self, action)])
+
+    def exported(self) -> dict[str, Any]:
+        return {"kind": "several", "ends": self.ends, "parts": map_(lambda i: self[i].exported(), self.numbers)}
 
 
 def head_of(space: Any, log_std: float = 0.0) -> Any:

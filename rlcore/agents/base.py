@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,13 @@ class Policy(ABC):
 
     def reset(self, mask: Any = None) -> None:  # noqa: B027  most policies remember nothing
         """Forget what is remembered of the streams in mask (N,), of all if None."""
+
+    def exported(self) -> tuple[Callable[[Any], Any], dict[str, Any]]:
+        """The network of the deterministic policy, observations (N, ...) to numbers (N, n), and how these give actions.
+
+        The latter is one of the heads of `rlcore/policy.py`; ValueError if there is none.
+        """
+        raise ValueError(f"{type(self).__name__} cannot be exported")
 
 
 class Agent(ABC):
@@ -124,6 +132,14 @@ class Descent:
     def load(self, state: dict[str, Any]) -> None:
         self.check(state)
         self.skipped, self.in_a_row = state["skipped"], state["in_a_row"]
+
+
+def means_of(stats: list[dict[str, Any]]) -> dict[str, Any]:
+    """The means of updates' statistics, of those that were made."""
+    made = [s for s in stats if s]
+    if len(made) < 2:
+        return made[0] if made else {}
+    return {name: sum([s[name] for s in made]) / len(made) for name in made[0]}
 
 
 class NotFinite(Exception):

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from rlcore import rng as rngs
-from rlcore.agents.base import Agent, Policy
+from rlcore.agents.base import Agent, Descent, Policy, means_of
 from rlcore.autograd import Link
 from rlcore.autograd import functions as F
-from rlcore.autograd.optimizer_hooks import GradientClipping
 from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.buffers import Replay
 from rlcore.explorers import EpsilonGreedy, Greedy, Schedule
@@ -79,7 +78,8 @@ class DQN(Agent):
     ):
         self.actor = self.q = q
         self.target = q.copy()
-        self.optimizer, self.replay, self.explorer = optimizer.setup(q), replay, explorer
+        self.optimizer, self.replay, self.explorer = optimizer, replay, explorer
+        self.descend = Descent(q, optimizer, config.max_grad_norm)
         self.config, self.rng = config, rng
         self.acting_q, self.target_q = q.view(), self.target.view()
         self.t = 0  # rows observed
@@ -94,7 +94,6 @@ class DQN(Agent):
         init, sampling, acting, own = rng.spawn(4)
         q = value_network(observation_space, config.hidden, int(action_space.n), init)
         optimizer = Adam(config.learning_rate(0), corrected_eps=True)
-        optimizer.add_hook(GradientClipping(config.max_grad_norm))
         columns = {"obs": (observation_space.shape, stored_dtype(observation_space)), "action": ((), np.int64)}
         replay = Replay(config.buffer_size, columns, sampling, config.n_step, config.gamma)
         return cls(q, optimizer, replay, EpsilonGreedy(config.epsilon, acting), config, own)
@@ -116,21 +115,21 @@ class DQN(Agent):
         if not self.n_updates:
             self.target.copyparams(self.q)  # whose sizes, and values, may have been given since
         self.optimizer.learning_rate = self.config.learning_rate(self.t)
-        stats = [self.learn(self.replay.sample(self.config.batch_size)) for _ in range(self.due)]
+        means = means_of([self.learn(self.replay.sample(self.config.batch_size)) for _ in range(self.due)])
         self.due = 0
-        means = stats[0] if len(stats) == 1 else {k: sum(s[k] for s in stats) / len(stats) for k in stats[0]}
+        if self.descend.skipped:
+            means["faults/nonfinite_update"] = self.descend.skipped
         means["learning_rate"] = self.optimizer.learning_rate
         means["rollout/exploration_rate"] = self.config.epsilon(self.t)
         return means
 
     def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """One update: the Huber loss of Q(s, a) against the bootstrapped return, then the target network."""
+        """One update, {} if left out: the Huber loss of Q(s, a) against the bootstrapped return, then the target."""
         goal = batch["reward"] + batch["discount"] * self.next_value(batch["next_obs"])
         q = F.select_item(self.q(batch["obs"]), batch["action"])
         loss = F.huber_loss(q, goal, delta=1.0, reduce="mean")
-        self.q.cleargrads()
-        loss.backward()
-        self.optimizer.update()
+        if not self.descend(loss, batch):
+            return {}
         self.n_updates += 1
         if self.n_updates % self.config.target_update_interval == 0:
             self.target.soft_copyparams(self.q, self.config.tau)
@@ -150,7 +149,7 @@ class DQN(Agent):
         return {
             "t": self.t, "due": self.due, "n_updates": self.n_updates, "rng": rngs.state_of(self.rng),
             "q": self.q.state(), "target": self.target.state(), "optimizer": self.optimizer.state(),
-            "replay": self.replay.state(), "explorer": self.explorer.state(),
+            "replay": self.replay.state(), "explorer": self.explorer.state(), "descent": self.descend.state(),
         }  # fmt: skip
 
     def check(self, state: dict[str, Any]) -> None:
@@ -165,6 +164,7 @@ class DQN(Agent):
         self.optimizer.check(state["optimizer"])
         self.replay.check(state["replay"])
         self.explorer.check(state["explorer"])
+        self.descend.check(state["descent"])
         rngs.check(self.rng, state["rng"])
 
     def load(self, state: dict[str, Any]) -> None:
@@ -174,6 +174,7 @@ class DQN(Agent):
         self.target.load(state["target"])
         self.optimizer.load(state["optimizer"])
         self.explorer.load(state["explorer"])
+        self.descend.load(state["descent"])
         rngs.restore(self.rng, state["rng"])
         self.t, self.due, self.n_updates = state["t"], state["due"], state["n_updates"]
 
@@ -194,6 +195,9 @@ class QPolicy(Policy):
 
     def __call__(self, obs: Any) -> np.ndarray:
         return self.explorer(self.q(obs).array, 0)
+
+    def exported(self) -> tuple[Any, dict[str, Any]]:
+        return self.q, {"kind": "argmax", "start": 0}
 
 
 def stored_dtype(space: Any) -> np.dtype[Any]:

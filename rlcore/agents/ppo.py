@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from rlcore import rng as rngs
-from rlcore.actor_critic import ActorCritic, Gaussian, actor_critic
-from rlcore.agents.base import Agent, Descent, Policy, rows_of
+from rlcore.actor_critic import MASK, ActorCritic, Gaussian, actor_critic
+from rlcore.agents.base import Agent, Descent, Policy, means_of, rows_of
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.buffers import Rollout
@@ -70,7 +70,7 @@ class PPO(Agent):
 
     @classmethod
     def from_spaces(cls, observation_space: Any, action_space: Any, config: PPOConfig, rng: np.random.Generator) -> PPO:
-        """Adam, and separate MLPs for policy and value; they share a NatureCNN if a picture is all that is seen."""
+        """Adam, and separate MLPs for policy and value; they share a NatureCNN if an image is all that is seen."""
         init, own = rng.spawn(2)
         activation = {"tanh": F.tanh, "relu": F.relu}[config.activation]
         model = actor_critic(
@@ -84,14 +84,14 @@ class PPO(Agent):
         )
         number = ((), np.float32)
         columns = {"obs": rows_of(observation_space), "action": model.head.rows}
-        columns |= {"log_prob": number, "value": number, "next_value": number}
+        columns |= {"log_prob": number, "final_value": number}
         optimizer = Adam(config.learning_rate(0), eps=1e-5, corrected_eps=True)
         return cls(model, optimizer, Rollout(config.n_steps, columns), config, own)
 
     def act(self, obs: Any) -> tuple[Any, dict[str, Any]]:
-        distribution, value = self.acting_model(obs)
+        distribution = self.acting_model.distribution(obs)
         action = map_(_array, distribution.sample(rng=self.rngs["acting"]))
-        extra = {"action": action, "log_prob": distribution.log_prob(action).array, "value": value.array}
+        extra = {"action": action, "log_prob": distribution.log_prob(action).array}
         return self.model.head.to_env(action), extra
 
     def observe(self, obs: Any, action: Any, step: Step, extra: dict[str, Any], stream: int = 0) -> None:
@@ -103,14 +103,13 @@ class PPO(Agent):
                 f"batch_size {self.config.batch_size} is more than the {rollout.length * n} rows of an update, n_steps "
                 f"{rollout.length} of {n} environments: lower batch_size, or raise n_steps or n_envs"
             )
-        # what follows a row is valued with the next one, save where the episode is cut short, and in the last row
-        next_value = np.zeros(n, np.float32)
+        final_value = np.zeros(n, np.float32)  # of successors that are not the next row's observation
         if len(rollout) == rollout.length - 1:
-            next_value = self.acting_model.values(step.final_obs).array
+            final_value = self.acting_model.values(step.final_obs).array
         elif True in step.truncated.tolist():
             at = step.truncated.nonzero()[0]
-            next_value[at] = self.acting_model.values(map_(lambda leaf: leaf[at], step.final_obs)).array
-        rollout.add(step, obs=obs, next_value=next_value, **extra)
+            final_value[at] = self.acting_model.values(map_(lambda leaf: leaf[at], step.final_obs)).array
+        rollout.add(step, obs=obs, final_value=final_value, **extra)
         self.t += n
 
     def update(self) -> dict[str, Any]:
@@ -124,10 +123,10 @@ class PPO(Agent):
         stats: list[dict[str, Any]] = []
         for at in self._minibatches(len(rows["value"])):
             learned = self.learn(map_(lambda leaf, at=at: leaf.take(at, 0), rows))
-            stats += [learned] if learned else []
+            stats.append(learned)
             if learned.get("approx_kl", 0) > self.kl_limit:
                 break
-        means = {k: sum([s[k] for s in stats]) / len(stats) for k in stats[0]} if stats else {}
+        means = means_of(stats)
         if (spread := rows["return"].var()) > 0:
             means["explained_variance"] = 1 - (rows["return"] - rows["value"]).var() / spread
         if self.descend.skipped:
@@ -138,19 +137,22 @@ class PPO(Agent):
         return means | {"clip_range": config.clip_range(self.t)}
 
     def _rows(self) -> dict[str, Tree]:
-        """The rollout's transitions as rows, with their advantages and returns."""
-        c = self.rollout.columns
+        """The rollout's transitions as rows, with their values, advantages and returns."""
+        config, c = self.config, self.rollout.columns
+        rows = map_(lambda a: a.reshape(-1, *a.shape[2:]), c)
+        n, size = rows["reward"].size, max(config.batch_size, 1_024)  # rows that are valued at once
+        parts = [map_(lambda a, i=i: a[i : i + size], rows["obs"]) for i in range(0, n, size)]
+        rows["value"] = np.concatenate([self.acting_model.values(part).array for part in parts])
+        value = rows["value"].reshape(c["reward"].shape)
+        following = np.concatenate((value[1:], c["final_value"][-1:]))
+        next_value = np.where(c["truncated"], c["final_value"], following)
         ended = c["terminated"] | c["truncated"]
-        following = np.concatenate((c["value"][1:], c["next_value"][-1:]))
-        next_value = np.where(c["truncated"], c["next_value"], following)
-        config = self.config
         advantage = gae(
-            c["reward"], c["value"], next_value, c["terminated"], ended, c["valid"], config.gamma, config.gae_lambda
+            c["reward"], value, next_value, c["terminated"], ended, c["valid"], config.gamma, config.gae_lambda
         )
-        named = {name: c[name] for name in ("obs", "action", "log_prob", "value")}
-        rows = map_(
-            lambda a: a.reshape(-1, *a.shape[2:]), {**named, "advantage": advantage, "return": advantage + c["value"]}
-        )
+        rows["advantage"] = advantage.ravel()
+        rows["return"] = rows["advantage"] + rows["value"]
+        rows = {name: rows[name] for name in ("obs", "action", "log_prob", "value", "advantage", "return")}
         valid = c["valid"].ravel()
         return rows if valid.all() else map_(lambda a: a[valid], rows)
 
@@ -167,22 +169,22 @@ class PPO(Agent):
         config, clip_range = self.config, self.config.clip_range(self.t)
         advantage = normalized(batch["advantage"]) if config.normalize_advantage else batch["advantage"]
         distribution, value = self.model(batch["obs"])
-        log_ratio = distribution.log_prob(batch["action"]) - batch["log_prob"]
-        ratio = F.exp(log_ratio)
-        policy_loss = -F.average(clipped_surrogate(ratio, advantage, clip_range))
+        log_prob, n = distribution.log_prob(batch["action"]), len(advantage)
+        policy_loss = clipped_surrogate(log_prob, batch["log_prob"], advantage, clip_range)
         if config.clip_range_vf is not None:
             limit = config.clip_range_vf(self.t)
             value = batch["value"] + F.clip(value - batch["value"], -limit, limit)
         value_loss = F.mean_squared_error(value, batch["return"])
-        entropy_loss = -F.average(distribution.entropy)
+        entropy_loss = F.sum(distribution.entropy) * (-1 / n)
         loss = policy_loss + config.vf_coef * value_loss
         if config.ent_coef:
             loss = loss + config.ent_coef * entropy_loss
-        off = ratio.array - 1
+        log_ratio = log_prob.array - batch["log_prob"]
+        off = np.exp(log_ratio) - 1
         stats = {
             "loss": loss.array, "policy_gradient_loss": policy_loss.array, "value_loss": value_loss.array,
-            "entropy_loss": entropy_loss.array, "clip_fraction": (abs(off) > clip_range).mean(),
-            "approx_kl": (off - log_ratio.array).mean(),  # without bias and of little variance, as Stable-Baselines3's
+            "entropy_loss": entropy_loss.array, "clip_fraction": np.count_nonzero(abs(off) > clip_range) / n,
+            "approx_kl": (off - log_ratio).sum() / n,  # without bias and of little variance, as Stable-Baselines3's
         }  # fmt: skip
         return stats if stats["approx_kl"] > self.kl_limit or self.descend(loss, batch) else {}
 
@@ -228,7 +230,7 @@ def normalized(x: np.ndarray) -> np.ndarray:
     """Mean 0 and deviation 1, by n - 1 as Stable-Baselines3; a single element stays."""
     if len(x) < 2:
         return x
-    x = x - x.mean()
+    x = x - x.sum() / len(x)
     return x / (math.sqrt(x.dot(x) / (len(x) - 1)) + 1e-8)
 
 
@@ -239,9 +241,14 @@ class ActorPolicy(Policy):
         self.model, self.rng = model, rng
 
     def __call__(self, obs: Any) -> Any:
-        distribution, _ = self.model(obs)
+        distribution = self.model.distribution(obs)
         action = distribution.mode if self.rng is None else distribution.sample(rng=self.rng)
         return self.model.head.to_env(map_(_array, action))
+
+    def exported(self) -> tuple[Any, dict[str, Any]]:
+        model = self.model
+        mask = {"mask": MASK} if model.masked else {}
+        return lambda obs: model.policy(model.body(obs)), {**model.head.exported(), **mask}
 
 
 def _array(variable: Any) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,17 +10,28 @@ import numpy as np
 from rlcore import rng as _rng
 from rlcore.autograd import Variable, as_array, as_variable, force_backprop_mode
 from rlcore.autograd import functions as F
+from rlcore.autograd.function import recording
 from rlcore.backend import xp_of
 
 Shape = int | tuple[int, ...]
 
 
-class lazy(cached_property):
+class lazy:
     """A cached property that is recorded in the graph in whatever mode it is first asked for."""
 
+    def __init__(self, method: Callable[[Any], Any]):
+        self.method, self.name = method, method.__name__
+
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        with force_backprop_mode():
-            return super().__get__(instance, owner)
+        if instance is None:
+            return self
+        if recording():
+            value = self.method(instance)
+        else:
+            with force_backprop_mode():
+                value = self.method(instance)
+        instance.__dict__[self.name] = value
+        return value
 
 
 class Distribution:

@@ -1,0 +1,95 @@
+"""Advantages: numbers by hand, sums over every later step, and the identities of the papers."""
+
+import numpy as np
+import pytest
+
+from rlcore.returns import gae
+from rlcore.rng import generator
+
+
+def column(*values, dtype=np.float64):
+    return np.array(values, dtype)[:, None]
+
+
+def test_numbers_by_hand():
+    """Three steps, of which the second ends the episode; gamma 0.5, lambda 0.5."""
+    terminated = column(0, 1, 0, dtype=bool)
+    advantage = gae(
+        column(1, 2, 3), column(10, 20, 30), column(20, 99, 8), terminated, terminated, np.ones((3, 1), bool), 0.5, 0.5
+    )
+    # from the end: 3 + 4 - 30; 2 - 20, nothing after; 1 + 10 - 10 and a quarter of -18
+    np.testing.assert_array_equal(advantage, column(1 - 0.25 * 18, -18, -23))
+
+
+def test_a_cut_counts_what_would_have_come_and_lets_nothing_through():
+    cut, never = column(0, 1, 0, dtype=bool), np.zeros((3, 1), bool)
+    advantage = gae(column(1, 2, 3), column(10, 20, 30), column(20, 6, 8), never, cut, ~never, 0.5, 0.5)
+    np.testing.assert_array_equal(advantage, column(1 - 0.25 * 15, 2 + 3 - 20, -23))
+
+
+def test_a_row_that_is_no_transition_has_none_and_cuts():
+    """NEXT_STEP: the row after an end only resets; then a stream that was cut without an end."""
+    ended = column(1, 0, 0, 0, 0, dtype=bool)
+    valid = column(1, 0, 1, 0, 1, dtype=bool)
+    value, following = column(1, 50, 2, 60, 3), column(99, 2, 60, 3, 4)
+    advantage = gae(column(1, 70, 1, 80, 1), value, following, ended, ended, valid, 0.5, 1.0)
+    np.testing.assert_array_equal(advantage, column(0, 0, 1 + 30 - 2, 0, 1 + 2 - 3))
+
+
+def random_rows(seed):
+    rng = generator(seed)
+    shape = rng.integers(1, 13), rng.integers(1, 9)
+    terminated = rng.random(shape) < 0.15
+    truncated = (rng.random(shape) < 0.15) & ~terminated
+    valid = rng.random(shape) > 0.15
+    reward, value, after = rng.normal(size=(3, *shape))
+    return reward, value, after, terminated, truncated, valid
+
+
+def by_sums(reward, value, after, terminated, truncated, valid, gamma, lam):
+    """Eq. 16, for each row its own sum: delta_t + gamma lam delta_t+1 + ... up to where the stream is cut."""
+    steps, streams = reward.shape
+    out = np.zeros((steps, streams))
+    for i in range(streams):
+        for t in range(steps):
+            weight = 1.0
+            for k in range(t, steps):
+                if not valid[k, i]:
+                    break
+                following = 0.0 if terminated[k, i] else gamma * after[k, i]
+                out[t, i] += weight * (reward[k, i] + following - value[k, i])
+                if terminated[k, i] or truncated[k, i]:
+                    break
+                weight *= gamma * lam
+    return out
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_every_row_is_the_sum_over_its_later_steps(seed):
+    rng = generator(1_000 + seed)
+    gamma, lam = rng.random(2).tolist()
+    reward, value, after, terminated, truncated, valid = random_rows(seed)
+    given = reward, value, after, terminated, terminated | truncated, valid
+    before = [a.copy() for a in given]
+    expected = by_sums(reward, value, after, terminated, truncated, valid, gamma, lam)
+    np.testing.assert_allclose(gae(*given, gamma, lam), expected, rtol=1e-12, atol=1e-12)
+    for a, b in zip(given, before):
+        np.testing.assert_array_equal(a, b)
+    single = gae(*(a.astype(np.float32) if a.dtype == float else a for a in given), gamma, lam)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_lambda_0_is_the_td_error_and_1_is_monte_carlo(seed):
+    """Where next_value is the next row's value, lambda 1 with V added is the discounted sum, bootstrapped at cuts."""
+    reward, value, after, terminated, truncated, _ = random_rows(seed)
+    ended, valid = terminated | truncated, np.ones(reward.shape, bool)
+    after[:-1] = np.where(truncated[:-1], after[:-1], value[1:])
+    td = gae(reward, value, after, terminated, ended, valid, 0.9, 0.0)
+    np.testing.assert_allclose(td, reward + 0.9 * after * ~terminated - value)
+    monte_carlo = np.empty_like(reward)
+    for t in reversed(range(len(reward))):
+        later = after[t] if t == len(reward) - 1 else np.where(truncated[t], after[t], monte_carlo[t + 1])
+        monte_carlo[t] = reward[t] + 0.9 * np.where(terminated[t], 0, later)
+    np.testing.assert_allclose(gae(reward, value, after, terminated, ended, valid, 0.9, 1.0) + value, monte_carlo)
