@@ -27,6 +27,7 @@ COMMANDS = {
     "compare": "compare",
     "plot": "plot",
     "doctor": "doctor",
+    "bench": "bench",
     "search": "search",
 }  # name -> the module whose main() it is
 REGISTRY = tyro.constructors.ConstructorRegistry()
