@@ -11,10 +11,10 @@ from gymnasium import spaces
 from rlcore import rng as rngs
 from rlcore.envs.base import VectorEnv
 from rlcore.envs.wrappers.base import Wrapper
-from rlcore.envs.wrappers.observations import affine
+from rlcore.envs.wrappers.observations import MASK, affine
 from rlcore.tree import Tree, map_
 
-Draw = Callable[[np.random.Generator, int], np.ndarray]
+Draw = Callable[[np.random.Generator, int, Any], np.ndarray]  # of n actions, under a mask (n, A) or None
 
 
 class RescaleAction(Wrapper):
@@ -59,6 +59,8 @@ class ClipAction(Wrapper):
 class RandomizeAction(Wrapper):
     """With probability `fraction`, a stream does something else: an action drawn uniformly from the action space.
 
+    If observations have an "action_mask" for Discrete or MultiDiscrete actions, only what it allows is drawn.
+
     rng: a generator, or a seed for one; None: from the environment's seed. `reset` rewinds it, so that two resets play
     the same episodes. It belongs to the task, as sticky actions do: an environment to evaluate on has it as well, with
     a generator from its own seed.
@@ -69,7 +71,9 @@ class RandomizeAction(Wrapper):
         if not 0 <= fraction <= 1:
             raise ValueError(f"RandomizeAction: fraction must be within [0, 1], got {fraction}")
         self.fraction = float(fraction)
-        self._draws = _draws(env.action_space)
+        observed = env.observation_space
+        self._masked = isinstance(observed, spaces.Dict) and MASK in observed.spaces
+        self._draws = _masked_draw(env.action_space, observed[MASK]) if self._masked else _draws(env.action_space)
         if rng is None:  # as a child of the seed that nobody else spawns
             rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=(0, 1))))
         self.rng = rng if isinstance(rng, np.random.Generator) else rngs.generator(rng)
@@ -88,7 +92,8 @@ class RandomizeAction(Wrapper):
     def _replaced(self, draw: Draw, action: Any, chosen: np.ndarray) -> np.ndarray:
         action = np.array(action)
         if action.shape[:1] == chosen.shape:  # what is not, the environment refuses in its own words
-            action[chosen] = draw(self.rng, int(chosen.sum()))
+            mask = self.env.obs[MASK][chosen] if self._masked else None
+            action[chosen] = draw(self.rng, int(chosen.sum()), mask)
         return action
 
     def own_state(self) -> dict[str, Any]:
@@ -117,14 +122,36 @@ def _draws(space: Any) -> Tree:
     if isinstance(space, spaces.Tuple):
         return tuple([_draws(part) for part in space.spaces])
     if isinstance(space, spaces.Discrete):
-        return lambda rng, n: rng.integers(space.start, space.start + space.n, n)
+        return lambda rng, n, mask: rng.integers(space.start, space.start + space.n, n)
     if isinstance(space, spaces.MultiDiscrete):
-        return lambda rng, n: rng.integers(space.start, space.start + space.nvec, (n, *space.shape))
+        return lambda rng, n, mask: rng.integers(space.start, space.start + space.nvec, (n, *space.shape))
     if isinstance(space, spaces.MultiBinary):
-        return lambda rng, n: rng.integers(0, 2, (n, *space.shape))
+        return lambda rng, n, mask: rng.integers(0, 2, (n, *space.shape))
     if isinstance(space, spaces.Box) and space.is_bounded():
         if space.dtype.kind == "f":
             low, high = space.low.astype(np.float64), space.high.astype(np.float64)
-            return lambda rng, n: rng.uniform(low, high, (n, *space.shape))
-        return lambda rng, n: rng.integers(space.low, space.high, (n, *space.shape), endpoint=True)
+            return lambda rng, n, mask: rng.uniform(low, high, (n, *space.shape))
+        return lambda rng, n, mask: rng.integers(space.low, space.high, (n, *space.shape), endpoint=True)
     raise ValueError(f"RandomizeAction: no random action can be drawn from {space}")
+
+
+def _masked_draw(space: Any, mask_space: Any) -> Draw:
+    """What draws allowed actions uniformly; ValueError unless a mask has a flag for each choice."""
+    if isinstance(space, spaces.Discrete):
+        sizes, start = np.array([space.n]), np.array([space.start])
+    elif isinstance(space, spaces.MultiDiscrete):
+        sizes, start = space.nvec.ravel(), space.start.ravel()
+    else:
+        raise ValueError(f"RandomizeAction: an action mask tells nothing about {space}")
+    if mask_space.shape != (sizes.sum(),):
+        raise ValueError(f"RandomizeAction: {space} has {sizes.sum()} choices, its action mask is {mask_space}")
+    edges = np.cumsum(sizes)[:-1]
+
+    def draw(rng: np.random.Generator, n: int, mask: Any) -> np.ndarray:
+        drawn = np.zeros((n, len(sizes)), np.int64)
+        for k, allowed in enumerate(np.split(np.asarray(mask).reshape(n, -1) != 0, edges, axis=1)):
+            nth = (rng.random(n) * allowed.sum(1)).astype(np.int64)  # of those that are allowed, from 0
+            drawn[:, k] = (allowed.cumsum(1) > nth[:, None]).argmax(1)
+        return (drawn + start).reshape(n, *space.shape)
+
+    return draw

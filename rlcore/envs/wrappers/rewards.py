@@ -33,7 +33,7 @@ class ClipReward(RewardWrapper):
         super().__init__(env, low=low, high=high)
         if not bounds[0] < bounds[1]:
             raise ValueError(f"ClipReward: low must be below high, got {bounds[0]} and {bounds[1]}")
-        self._low, self._high = np.array(bounds, np.float32)[:, None]
+        self._low, self._high = (np.array(bound, np.float32) for bound in bounds)
 
     def reward(self, reward: np.ndarray) -> np.ndarray:
         return np.minimum(np.maximum(reward, self._low), self._high)  # a third of np.clip's time

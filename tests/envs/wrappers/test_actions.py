@@ -100,6 +100,37 @@ def test_random_actions_are_of_the_space(space):
             assert abs(part.mean() - (leaf.low + leaf.high).mean() / 2) < 0.3
 
 
+def test_masked_actions_are_not_drawn():
+    """Of each choice's allowed values, all come, about as often."""
+    n, rng = 3000, generator(0)
+    for space, allowed in (
+        (Discrete(4, start=2), [[3, 5]]),
+        (Discrete(3), [[1]]),
+        (MultiDiscrete([3, 2, 4], start=[0, 5, 0]), [[0, 2], [6], [0, 1, 3]]),
+    ):
+        sizes = [space.n] if isinstance(space, Discrete) else space.nvec
+        starts = np.atleast_1d(space.start)
+        mask = [s + i in a for size, s, a in zip(sizes, starts, allowed) for i in range(size)]
+        tape = Tape(n, obs=lambda base, mask=mask: {"obs": base, "action_mask": np.tile(np.int8(mask), (len(base), 1))})
+        tape.action_space = space
+        tape.observation_space = Dict({"obs": tape.observation_space, "action_mask": MultiBinary(len(mask))})
+        env = RandomizeAction(tape, 1.0, rng)
+        env.reset()
+        done = env.act(np.zeros((n, *space.shape), np.int64)).reshape(n, -1)
+        for column, values in zip(done.T, allowed, strict=True):
+            assert np.unique(column).tolist() == values
+            assert np.abs(np.unique(column, return_counts=True)[1] - n / len(values)).max() < 5 * np.sqrt(n)
+        assert len(np.unique(done, axis=0)) == np.prod([len(values) for values in allowed])
+    tape.action_space = Box(-1, 1, (2,))
+    with pytest.raises(ValueError, match="an action mask tells nothing about Box"):
+        RandomizeAction(tape, 0.5)
+    tape.action_space = MultiDiscrete([3, 2])
+    with pytest.raises(
+        ValueError, match=r"MultiDiscrete\(\[3 2\]\) has 5 choices, its action mask is MultiBinary\(9\)"
+    ):
+        RandomizeAction(tape, 0.5)
+
+
 def flat_spaces(space):
     if isinstance(space, Dict):
         return {name: flat_spaces(part) for name, part in space.spaces.items()}
