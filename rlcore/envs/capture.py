@@ -1,10 +1,11 @@
-"""An environment's own state, read from the plain attributes of its wrappers, and a probe of whether that is all."""
+"""An environment's own state, read from the attributes of its wrappers, and a probe of whether that is all."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
 from copy import deepcopy
+from enum import Enum
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -12,16 +13,23 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.envs.registration import EnvSpec
 
+from rlcore.envs import simulators
 from rlcore.rng import generator, restore, state_of
 
 STEPS = 20  # of the probe, before the capture and after it
 PLAIN = (bool, int, float, str, type(None))  # and no subclass: what comes back from JSON is one of these
-CONSTANT = (*PLAIN, bytes, complex, range, type, ModuleType, BuiltinFunctionType, np.dtype, np.ufunc, Space, EnvSpec)
+CONSTANT = (
+    *(*PLAIN, bytes, complex, range, type, Enum),
+    *(ModuleType, BuiltinFunctionType, np.dtype, np.ufunc, Space, EnvSpec),
+)
 BARE = object.__basicsize__ + 16  # an object that is nothing but its __dict__ (and its weak references)
 
 
 def capture(env: Any) -> dict[str, Any]:
-    """The plain attributes of each level of a wrapper chain: numbers, text, arrays, generators, collections of them."""
+    """The attributes of each level of a wrapper chain that are plain, or simulators that tell their state.
+
+    Plain are numbers, text, arrays, generators, collections of them.
+    """
     return {str(k): _members(level) for k, level in enumerate(levels(env))}
 
 
@@ -80,10 +88,15 @@ def probe(make: Callable[[], Any]) -> bool:
 def _members(level: Any) -> dict[str, Any]:
     members = {}
     for name, value in vars(level).items():
-        encoded = _encoded(value)
-        if encoded is not None:
-            members[name] = encoded
+        captured = _captured(value)
+        if captured is not None:
+            members[name] = captured
     return members
+
+
+def _captured(value: Any) -> dict[str, Any] | None:
+    encoded = _encoded(value)
+    return simulators.encoded(value) if encoded is None else encoded
 
 
 def _encoded(value: Any) -> dict[str, Any] | None:
@@ -114,6 +127,9 @@ def _decoded(state: dict[str, Any], here: Any) -> Any:
         return np.array(state["value"], order="C")  # as it comes from a file, so that the probe sees the same
     if kind == "scalar":
         return np.asarray(state["value"])[()]
+    if kind in simulators.KINDS:
+        simulators.restore(state, here)
+        return here
     if kind == "generator":
         if not isinstance(here, np.random.Generator):
             here = generator(0)
@@ -128,14 +144,11 @@ def _decoded(state: dict[str, Any], here: Any) -> Any:
 
 def _rest(env: Any) -> list[Any]:
     """What `capture` leaves out, to be compared; TypeError if there is something that cannot be looked into."""
-    seen = {id(level): k for k, level in enumerate(levels(env))}
-    left = [
-        (k, name, _seen_through(value, seen))
-        for k, level in enumerate(levels(env))
-        for name, value in vars(level).items()
-        if _encoded(value) is None
-    ]
-    return left
+    attributes = [(k, *named) for k, level in enumerate(levels(env)) for named in vars(level).items()]
+    left = [item for item in attributes if _captured(item[2]) is None]
+    captured = [value for _, _, value in attributes if simulators.encoded(value) is not None]
+    seen = {id(value): k for k, value in enumerate([*levels(env), *captured])}
+    return [(k, name, _seen_through(value, seen)) for k, name, value in left]
 
 
 def _seen_through(value: Any, seen: dict[int, int]) -> Any:
@@ -149,6 +162,8 @@ def _seen_through(value: Any, seen: dict[int, int]) -> Any:
     if id(value) in seen:
         return "seen", seen[id(value)]
     seen[id(value)] = len(seen)
+    if (state := simulators.seen_through(value)) is not None:
+        return state
     inner: list[Any]
     if isinstance(value, dict):
         inner = [*value.keys(), *value.values()]
