@@ -42,7 +42,7 @@ def main(
     panels: dict[str, list[Curve]] = {}
     for group in found.groups:
         panels.setdefault(group.env, []).append(curve(group, column, np.mean if mean else iqm))
-    name = "mean" if mean else "interquartile mean"
+    name = "mean" if mean else "IQM"
     draw(panels, out, column, f"return ({name}, 95 % interval)", all_runs)
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)

@@ -32,19 +32,23 @@ def audit(make: str | Callable[[], Any], steps: int = 1000, seed: int = 0) -> li
             return found
         walks = [walk(env, steps, seed), walk(other, steps, seed), walk(env, steps, seed), walk(env, steps, seed + 1)]
         case = Case(new, env, steps, seed, walks, render)
-        for check in IN_WALKS:
-            found += check(case)
+        for topic, check in IN_WALKS.items():
+            found += _found(topic, check, case)
         refused = any(f.verdict == "problem" and f.topic in REFUSED for f in found)
-        for topic, further in FURTHER.items():
-            if not (refused and further in (_resume, _speed)):
-                try:
-                    found += further(case)
-                except Exception as error:  # of the environment, whatever it is
-                    found.append(Finding("problem", topic, f"{type(error).__name__}: {error}", "mend what raised this"))
+        for topic, check in FURTHER.items():
+            if not (refused and topic in ("resume", "speed")):
+                found += _found(topic, check, case)
         return found
     finally:
         env.close()
         other.close()
+
+
+def _found(topic: str, check: Callable[[Case], Iterator[Finding]], case: Case) -> list[Finding]:
+    try:
+        return list(check(case))
+    except Exception as error:  # of the environment, whatever it is
+        return [Finding("problem", topic, f"{type(error).__name__}: {error}", "mend what raised this")]
 
 
 def _resume(case: Case) -> Iterator[Finding]:
@@ -64,7 +68,8 @@ def _resume(case: Case) -> Iterator[Finding]:
         env.close()
         twin.close()
     if kind == "no":
-        yield Finding("warning", "resume", "running episodes are lost when a run is resumed", "")
+        text = "running episodes are lost when a run is resumed"
+        yield Finding("warning", "resume", text, "let them follow from seed and actions")
     else:
         how = {"own": "its own state is saved", "replay": "the running episode is replayed from its seed and actions"}
         yield Finding("ok", "resume", f"exact: {how[kind]}")

@@ -12,8 +12,9 @@ from gymnasium import spaces
 
 from rlcore.envs.batch import structure
 from rlcore.envs.capture import levels
-from rlcore.harness.walks import Walk
+from rlcore.harness.walks import Walk, first_end
 
+PATIENCE = 10  # times the steps of a walk, for an episode that did not end in it
 LARGE, SMALL, APART = 10.0, 1e-2, 100.0  # scale of rewards or observations; ratio between elements of one
 
 
@@ -138,9 +139,12 @@ def _episodes(case: Case) -> Iterator[Finding]:
         text = f"no episode ended in {steps:,} random steps; {limited}"
         if limit or steps < case.steps:
             yield Finding("ok", "episodes", text)
+        elif end := first_end(case.env, PATIENCE * steps, case.seed):
+            yield Finding("ok", "episodes", f"a random one ended after {end:,} steps; {limited}")
         else:
+            text = f"a random episode has not ended after {PATIENCE * steps:,} steps; {limited}: it may never end"
             remedy = "wrap it in gymnasium.wrappers.TimeLimit, or register it with max_episode_steps"
-            yield Finding("problem", "episodes", text + ": they may never end", remedy)
+            yield Finding("problem", "episodes", text, remedy)
         return
     lengths = sorted(e.length for e in ended)
     cut, both = (sum(e.truncated and e.terminated == t for e in ended) for t in (False, True))
@@ -197,7 +201,15 @@ def _observation_scale(case: Case) -> Iterator[Finding]:
         yield Finding("ok", "observation scale", text + (f"; {still} never changed" if still else ""))
 
 
-IN_WALKS = (_running, _observations, _seeding, _global_generators, _episodes, _reward_scale, _observation_scale)
+IN_WALKS: dict[str, Callable[[Case], Iterator[Finding]]] = {
+    "running": _running,
+    "observations": _observations,
+    "seeding": _seeding,
+    "global generators": _global_generators,
+    "episodes": _episodes,
+    "reward scale": _reward_scale,
+    "observation scale": _observation_scale,
+}
 
 
 def _leaves(space: Any) -> list[Any]:

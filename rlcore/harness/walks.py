@@ -88,6 +88,18 @@ def _walk(env: Any, steps: int, seed: int, done: Walk) -> None:
             done.episodes.append(Episode(length, total, bool(terminated), bool(truncated)))
 
 
+def first_end(env: Any, most: int, seed: int) -> int | None:
+    """The random step in which an episode ends, None if it does not in so many."""
+    actions = deepcopy(env.action_space)
+    actions.seed(seed)
+    env.reset(seed=seed)
+    for k in range(1, most + 1):
+        _, _, terminated, truncated, _ = env.step(actions.sample())
+        if terminated or truncated:
+            return k
+    return None
+
+
 def _look(done: Walk, space: Any, promised: Any, obs: Any) -> None:
     """Note what is wrong with an observation, and whether the one before has changed since it was given."""
     if done.last is not None and digest(done.last) != done.last_digest:

@@ -26,6 +26,8 @@ def test_a_problem_has_a_remedy_and_an_exit_code(capsys):
     assert end.value.code == 1
     out = capsys.readouterr().out
     assert re.search(
-        r"^problem  episodes +no episode ended .*\n +-> wrap it in gymnasium.wrappers.TimeLimit", out, re.M
+        r"^problem  episodes +a random episode has not ended .*\n +-> wrap it in gymnasium.wrappers.TimeLimit",
+        out,
+        re.M,
     )
     assert out.endswith("NeverEnds-v0: 1 problem, 0 warnings, 15 ok\n")

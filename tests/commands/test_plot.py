@@ -29,7 +29,7 @@ def test_a_panel_for_each_environment_and_a_curve_for_each_group(tmp_path, drawn
     assert (out, column, y, all_runs) == (
         tmp_path / "a.png",
         "steps",
-        "return (interquartile mean, 95 % interval)",
+        "return (IQM, 95 % interval)",
         False,
     )
     assert (seconds, means, thin) == ("elapsed", "return (mean, 95 % interval)", True)

@@ -52,7 +52,7 @@ def test_a_sound_environment_has_no_finding(env):
         ("AlwaysTheSame", "seeding", "warning", "seeds make no difference"),
         ("GlobalNumpy", "global generators", "warning", "it draws from NumPy's global generator, or seeds it"),
         ("GlobalPython", "global generators", "warning", "it draws from Python's random, or seeds it"),
-        ("NeverEnds", "episodes", "problem", "no episode ended in 400 random steps; there is no time limit: "),
+        ("NeverEnds", "episodes", "problem", "has not ended after 4,000 steps; there is no time limit: it may"),
         ("SaysTerminated", "episodes", "warning", "8 ended, of 50 to 50 steps: 8 by term.*a time limit that says"),
         ("LargeRewards", "reward scale", "warning", "large: -.* to 1..*; mean return"),
         ("SmallRewards", "reward scale", "warning", "small: "),
@@ -155,3 +155,30 @@ def test_bad_input_is_refused():
         audit("CartPole-v1", steps=0)
     with pytest.raises(ValueError, match="unknown environment id 'CartPol-v1'; did you mean CartPole"):
         audit("CartPol-v1")
+
+
+def test_a_long_episode_is_waited_for():
+    class Long(patients.Sound):
+        def step(self, action):
+            obs, reward, _, _, info = super().step(action)
+            return obs, reward, self.t == 450, False, info
+
+    (one,) = [f for f in audit(Long, steps=100) if f.topic == "episodes"]
+    assert (one.verdict, one.text) == ("ok", "a random one ended after 450 steps; there is no time limit")
+
+
+def test_an_error_in_a_check_is_a_finding():
+    class Grudging(patients.NeverEnds):
+        """Refuses its fifth reset: four walks were made, and one more to wait for an end."""
+
+        resets = 0
+
+        def reset(self, *, seed=None, options=None):
+            type(self).resets += 1
+            if type(self).resets == 5:
+                raise OSError("enough")
+            return super().reset(seed=seed)
+
+    found = audit(Grudging, steps=20)
+    assert sick(found) == {"episodes": "problem"}
+    assert [f.text for f in found if f.topic == "episodes"] == ["OSError: enough"]
