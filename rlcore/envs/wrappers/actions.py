@@ -74,8 +74,9 @@ class RandomizeAction(Wrapper):
         observed = env.observation_space
         self._masked = isinstance(observed, spaces.Dict) and MASK in observed.spaces
         self._draws = _masked_draw(env.action_space, observed[MASK]) if self._masked else _draws(env.action_space)
-        if rng is None:  # as a child of the seed that nobody else spawns
-            rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=(0, 1))))
+        if rng is None:
+            child = np.random.SeedSequence(self.seed % (1 << 64), spawn_key=(1 << 31,))  # which nobody else spawns
+            rng = np.random.Generator(np.random.PCG64(child))
         self.rng = rng if isinstance(rng, np.random.Generator) else rngs.generator(rng)
         self._start = rngs.state_of(self.rng)
 

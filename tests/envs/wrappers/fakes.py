@@ -16,7 +16,7 @@ NESTED = spaces.Dict(
     {
         "where": spaces.Tuple((spaces.Box(-np.inf, np.inf, (2,), np.float32), spaces.Discrete(100, start=3))),
         "frame": spaces.Box(0, 255, (2, 3), np.uint8),
-        "action_mask": spaces.Box(0, 1, (2,), np.int8),
+        "action_mask": spaces.MultiBinary(4),
     }
 )
 
@@ -25,7 +25,7 @@ def nested(base: np.ndarray) -> dict[str, Any]:
     """Observations of NESTED that tell episode and step, from those of a Tape."""
     number, t = base[:, 0].astype(int), base[:, 1].astype(int)
     frame = (number * 31 + t * 7)[:, None, None] + np.arange(6).reshape(2, 3)
-    mask = np.stack([number % 2, t % 2], 1).astype(np.int8)
+    mask = np.stack([number % 2, t % 2, 1 - t % 2, number * 0], 1).astype(np.int8)
     return {"where": (base.copy(), 3 + t % 100), "frame": (frame % 256).astype(np.uint8), "action_mask": mask}
 
 
