@@ -1,66 +1,17 @@
-"""Schedules, and explorers that turn action values into actions."""
+"""Explorers: they turn action values into actions."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from rlcore.fields import Schedule
 from rlcore.rng import check, restore, state_of
 
+__all__ = ["Boltzmann", "EpsilonGreedy", "Greedy", "Schedule"]
+
 Array = np.ndarray
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """A number that moves linearly from start to end over `steps` env rows and stays there; constant without end."""
-
-    start: float
-    end: float | None = None
-    steps: int = 0  # env rows, counted from the beginning of the run
-
-    def __post_init__(self) -> None:
-        if not all(math.isfinite(x) for x in (self.start, self.end or 0, self.steps)):
-            raise ValueError(f"a schedule takes finite numbers, got {self!r}")
-        if self.end is None and self.steps != 0:
-            raise ValueError(f"a constant schedule has no steps, got {self!r}: give an end, or leave steps out")
-        if self.end is not None and not (isinstance(self.steps, int) and self.steps > 0):
-            raise ValueError(f"a linear schedule takes a whole number of steps above 0, got {self!r}")
-
-    def __call__(self, t: int) -> float:
-        """The value at env row t."""
-        if self.end is None:
-            return self.start
-        if t >= self.steps:
-            return self.end
-        return self.start + (self.end - self.start) * (t / self.steps)
-
-    @classmethod
-    def parse(cls, text: str) -> Schedule:
-        """Read "3e-4" or "linear:START:END:STEPS"; ValueError for anything else."""
-        linear = text.startswith("linear:")
-        try:
-            values = [float(number) for number in text.removeprefix("linear:").split(":")]
-        except ValueError:
-            values = []
-        if len(values) != (3 if linear else 1):
-            raise ValueError(f"{text!r} is no schedule: write a number (3e-4) or linear:START:END:STEPS")
-        if linear and values[2].is_integer():
-            values[2] = int(values[2])
-        return cls(*values)  # type: ignore[arg-type]  # which refuses a broken number of steps
-
-    def __str__(self) -> str:
-        """The text that `parse` reads back, each number in its shortest form."""
-        if self.end is None:
-            return _short(self.start)
-        return f"linear:{_short(self.start)}:{_short(self.end)}:{self.steps}"
-
-
-def _short(x: float) -> str:
-    plain, scientific = np.format_float_positional(x, trim="-"), np.format_float_scientific(x, trim="-", exp_digits=1)
-    return min(plain, scientific, key=len)  # 0.05, 3e-4
 
 
 class Greedy:

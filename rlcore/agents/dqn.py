@@ -13,7 +13,8 @@ from rlcore.autograd import Link
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.buffers import Replay
-from rlcore.explorers import EpsilonGreedy, Greedy, Schedule
+from rlcore.explorers import EpsilonGreedy, Greedy
+from rlcore.fields import Count, Fraction, Natural, Positive, Probability, Rate, Schedule, check_fields
 from rlcore.networks import value_network
 from rlcore.stream import Step
 
@@ -22,40 +23,24 @@ from rlcore.stream import Step
 class DQNConfig:
     """Settings of DQN; steps are rows, one per environment and step."""
 
-    learning_rate: Schedule = Schedule(1e-3, 1e-4, 50_000)  # of Adam
-    buffer_size: int = 100_000  # rows: a transition each, and one more for each episode
-    learning_starts: int = 1_000  # rows before the first update
-    batch_size: int = 64  # transitions per update
-    gamma: float = 0.99  # discount per step
-    n_step: int = 4  # rewards summed before bootstrapping (without correction, as Hessel et al. 2018)
-    update_every: int = 128  # rows between rounds of updates: in rounds, data comes from a policy that holds still
-    gradient_steps: int = 128  # updates in a round
-    target_update_interval: int = 128  # updates between target updates
-    tau: float = 1.0  # step of the target towards the network; 1 copies it
-    epsilon: Schedule = Schedule(1.0, 0.04, 8_000)  # probability of a random action
-    max_grad_norm: float = 10.0  # L2 norm to which the gradient is clipped
-    hidden: tuple[int, ...] = (128, 128)  # units of the hidden layers; images have those of Mnih et al. 2015 instead
+    learning_rate: Rate = Schedule(1e-3, 1e-4, 50_000)  # of Adam
+    buffer_size: Count = 100_000  # rows: a transition each, and one more for each episode
+    learning_starts: Natural = 1_000  # rows before the first update
+    batch_size: Count = 64  # transitions per update
+    gamma: Fraction = 0.99  # discount per step
+    n_step: Count = 4  # rewards summed before bootstrapping (without correction, as Hessel et al. 2018)
+    update_every: Count = 128  # rows between rounds of updates: in rounds, data comes from a policy that holds still
+    gradient_steps: Count = 128  # updates in a round
+    target_update_interval: Count = 128  # updates between target updates
+    tau: Fraction = 1.0  # step of the target towards the network; 1 copies it
+    epsilon: Probability = Schedule(1.0, 0.04, 8_000)  # probability of a random action
+    max_grad_norm: Positive = 10.0  # L2 norm to which the gradient is clipped
+    hidden: tuple[Count, ...] = (128, 128)  # units of the hidden layers; images have those of Mnih et al. 2015 instead
 
     def __post_init__(self) -> None:
-        for name in ("buffer_size", "batch_size", "n_step", "update_every", "gradient_steps", "target_update_interval"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "epsilon"):
-            schedule = getattr(self, name)
-            ends = (schedule.start, schedule.start if schedule.end is None else schedule.end)
-            if min(ends) < 0 or (name == "epsilon" and max(ends) > 1):
-                raise ValueError(f"{name} must be within [0, {'1]' if name == 'epsilon' else 'inf)'}, got {schedule}")
-        for name in ("gamma", "tau"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be within [0, 1], got {getattr(self, name)}")
+        check_fields(self)
         if self.buffer_size < self.batch_size:
             raise ValueError(f"buffer_size {self.buffer_size} is smaller than batch_size {self.batch_size}")
-        if self.learning_starts < 0:
-            raise ValueError(f"learning_starts must not be negative, got {self.learning_starts}")
-        if not self.max_grad_norm > 0:
-            raise ValueError(f"max_grad_norm must be positive, got {self.max_grad_norm}")
-        if any(n < 1 for n in self.hidden):
-            raise ValueError(f"hidden must be sizes of at least 1, got {self.hidden}")
 
 
 class DQN(Agent):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from rlcore.agents.base import Agent, Descent, Policy, means_of, rows_of
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.buffers import Rollout
-from rlcore.explorers import Schedule
+from rlcore.fields import Count, Distance, Fraction, Positive, Range, Rate, Schedule, Weight, check_fields
 from rlcore.losses import clipped_surrogate
 from rlcore.returns import gae
 from rlcore.stream import Step
@@ -28,23 +28,28 @@ GENERATORS = ("acting", "learning", "policy")
 class PPOConfig:
     """Settings of PPO, by default those of Stable-Baselines3."""
 
-    learning_rate: Schedule = Schedule(3e-4)  # of Adam
-    n_steps: int = 2_048  # steps of each environment between updates
-    batch_size: int = 64  # rows of a minibatch
-    n_epochs: int = 10  # passes over the rows in an update
-    gamma: float = 0.99  # discount per step
-    gae_lambda: float = 0.95  # decay of the advantage estimate's trace: 0 is the TD error, 1 Monte Carlo
-    clip_range: Schedule = Schedule(0.2)  # how far from 1 a ratio of probabilities is rewarded
-    clip_range_vf: Schedule | None = None  # how far a value may move in an update; none: as far as it likes
+    learning_rate: Rate = Schedule(3e-4)  # of Adam
+    n_steps: Count = 2_048  # steps of each environment between updates
+    batch_size: Count = 64  # rows of a minibatch
+    n_epochs: Count = 10  # passes over the rows in an update
+    gamma: Fraction = 0.99  # discount per step
+    gae_lambda: Fraction = 0.95  # decay of the advantage estimate's trace: 0 is the TD error, 1 Monte Carlo
+    clip_range: Distance = Schedule(0.2)  # how far from 1 a ratio of probabilities is rewarded
+    clip_range_vf: Distance | None = None  # how far a value may move in an update; none: as far as it likes
     normalize_advantage: bool = True  # to mean 0 and deviation 1 within each minibatch
-    ent_coef: float = 0.0  # weight of the entropy in the loss
-    vf_coef: float = 0.5  # weight of the value loss
-    max_grad_norm: float = 0.5  # L2 norm to which the gradient is clipped
-    target_kl: float | None = None  # an update ends at 1.5 times this divergence from the policy before it
-    hidden: tuple[int, ...] = (64, 64)  # units of the hidden layers, of policy and value each
+    ent_coef: Weight = 0.0  # weight of the entropy in the loss
+    vf_coef: Weight = 0.5  # weight of the value loss
+    max_grad_norm: Positive = 0.5  # L2 norm to which the gradient is clipped
+    target_kl: Positive | None = None  # an update ends at 1.5 times this divergence from the policy before it
+    hidden: tuple[Count, ...] = (64, 64)  # units of the hidden layers, of policy and value each
     activation: Literal["tanh", "relu"] = "tanh"  # after each hidden layer
     ortho_init: bool = True  # orthogonal weights at the start
-    log_std_init: float = 0.0  # logarithm of the deviation of continuous actions at the start
+    log_std_init: Annotated[float, Range(-20, 20)] = (
+        0.0  # logarithm of the deviation of continuous actions at the start
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class PPO(Agent):
