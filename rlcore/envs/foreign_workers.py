@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty
 from typing import Any
 
 from gymnasium.vector import AsyncVectorEnv
@@ -31,6 +33,8 @@ class Workers:
             return call(*arguments)
         except BaseException as error:
             told = self._failure(error)
+            if self.interrupted:
+                raise KeyboardInterrupt from error
             if told and isinstance(error, Exception):
                 raise EnvError(f"{self.env}: {told}") from error
             raise
@@ -53,16 +57,20 @@ class Workers:
 
     def _failure(self, error: BaseException) -> str:
         """In words, what happened in a worker when the environment raised an error; "" if nothing did."""
+        if isinstance(error, (EOFError, OSError)):  # it has ended: what it said before is still to be heard
+            with suppress(Empty):
+                while True:
+                    self._base.error_queue.get(timeout=0.2)
         if self._heard:
             worker, kind, value, trace = self._heard[0]
             self._over = f"environment {worker} raised {kind.__name__}: {value}"
             return f"{self._over}\n\nIn its process:\n{trace}"
         if isinstance(error, (EOFError, OSError)):
-            for process in self._base.processes:
-                process.join(0.1)
             codes = [(i, process.exitcode) for i, process in enumerate(self._base.processes)]
             dead = [f"the process of environment {i} ended with exit code {c}" for i, c in codes if c is not None]
             self._over = "; ".join(dead) or "a process has closed its pipe"
+        elif not isinstance(error, Exception):
+            self._over = "a call was interrupted, and nobody heard the answers"
         return self._over
 
 

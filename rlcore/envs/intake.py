@@ -87,8 +87,8 @@ class Intake:
     def _mask(self, info: dict[str, Any], needed: np.ndarray) -> np.ndarray:
         """Which actions are allowed (n, actions), all in streams that say nothing and need not."""
         mask = np.ones((self.n, self.space["action_mask"].n), np.int8)
-        given = info.get("action_mask")
-        has = info.get("_action_mask", np.full(self.n, given is not None))
+        given: Any = info.get("action_mask")
+        has = np.zeros(self.n, bool) if given is None else info.get("_action_mask", np.ones(self.n, bool))
         if (needed & ~has).any():
             i = (needed & ~has).argmax()
             raise ValueError(f"stream {i} of {self.name}: there is no info['action_mask'], which mask_from_info reads")

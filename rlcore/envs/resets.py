@@ -17,7 +17,7 @@ class Resets:
 
     exact = False  # an episode's seed and its actions lead to where it is
     reseed: Literal["episode", "once"] = "episode"  # what costs little here
-    why = "its episodes are not begun by seeds of their own"  # it is not exact
+    why = "its episodes do not begin by seeds of their own"  # it is not exact
 
     def __init__(self, env: Any, mode: AutoresetMode):
         self.env = env
@@ -65,6 +65,7 @@ class SeededResets(Resets):
     def __init__(self, env: Any, mode: AutoresetMode):
         super().__init__(env, mode)
         self.at_once, self._waits = True, False
+        self.reseed = getattr(next(iter(getattr(env, "env_fns", ())), None), "reseed", self.reseed)
 
 
 class AtariResets(SeededResets):

@@ -266,9 +266,7 @@ def test_an_environment_that_takes_one_seed_for_all():
     again, others = play(env.reset().copy())
     assert again.tobytes() == first.tobytes()
     assert all(a.obs.tobytes() == b.obs.tobytes() for a, b in zip(steps, others))
-    with pytest.warns(
-        UserWarning, match="CartPoleVectorEnv.* cannot be resumed exactly, as its episodes are not begun"
-    ):
+    with pytest.warns(UserWarning, match="CartPoleVectorEnv.* cannot be resumed exactly, as its episodes do not begin"):
         saved = through_a_file(env.state())
     other = ForeignEnv(gymnasium.make_vec("CartPole-v1", 3))
     assert other.load(saved).tobytes() == env.obs.tobytes()
