@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +118,12 @@ def _locked(path: Path) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.read(descriptor, 32).decode(errors="replace").strip()
+        holder = os.read(descriptor, 200).decode(errors="replace").strip()
         os.close(descriptor)
-        raise BlockingIOError(f"{path.parent} is being written to by process {holder}") from None
+        raise BlockingIOError(f"{path.parent} is being written to by {holder or 'another process'}") from None
     os.truncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    since = datetime.now().astimezone().isoformat(" ", "seconds")
+    os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)
     return descriptor
 
 

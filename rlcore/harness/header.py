@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
+
+from rlcore.fields import Count, check_fields
 
 NOT_COMPARED = ("monitor", "steps")  # they may change when a run goes on
 TYPES: dict[str, Any] = {
@@ -18,16 +20,14 @@ TYPES: dict[str, Any] = {
 class Monitor:
     """What a run writes into its folder, and how often; steps are rows, one per environment and step."""
 
-    log_every: int = 1_000  # rows between lines in TensorBoard
-    eval_every: int = 10_000  # rows between evaluations
-    eval_episodes: int = 20  # episodes of an evaluation
-    checkpoint_every: int = 10_000  # rows between checkpoints
-    keep: int = 3  # checkpoints that stay
+    log_every: Count = 1_000  # rows between lines in TensorBoard
+    eval_every: Count = 10_000  # rows between evaluations
+    eval_episodes: Count = 20  # episodes of an evaluation
+    checkpoint_every: Count = 10_000  # rows between checkpoints
+    keep: Count = 3  # checkpoints that stay
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            if getattr(self, field.name) < 1:
-                raise ValueError(f"{field.name} must be at least 1, got {getattr(self, field.name)}")
+        check_fields(self)
 
 
 class Header:
@@ -40,11 +40,20 @@ class Header:
         return self.header
 
     def check(self, state: dict[str, Any]) -> None:
-        for name, here in self.header.items():
-            if name not in NOT_COMPARED and state.get(name) != here:
-                raise ValueError(f"the checkpoint is of a run with {name} {state.get(name)}, this one has {here}")
+        theirs, ours = ({k: v for k, v in h.items() if k not in NOT_COMPARED} for h in (state, self.header))
+        if odd := "; with ".join(_differences(theirs, ours)):
+            raise ValueError(f"the checkpoint is of a run with {odd}")
 
     load = check
+
+
+def _differences(theirs: Any, ours: Any, name: str = "") -> Iterator[str]:
+    """In words, the names at which two headers differ."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        for key in [*ours, *(theirs.keys() - ours.keys())]:
+            yield from _differences(theirs.get(key), ours.get(key), f"{name}.{key}" if name else key)
+    elif theirs != ours:
+        yield f"{name} {theirs}, this one has {ours}"
 
 
 def check_header(header: Any, where: Any) -> None:

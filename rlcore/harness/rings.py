@@ -98,7 +98,7 @@ def _chunks(length: int, written: int, chunk: int) -> Iterator[slice]:
     return (slice(start, min(start + chunk, end)) for start in range(0, end, chunk))
 
 
-def rings_in(groups: list[Any], contents: Callable[[str], bytes]) -> dict[str, Ring]:
+def rings_in(groups: list[Any], contents: Callable[[str, str], bytes]) -> dict[str, Ring]:
     rings: dict[str, Ring] = {}
     for g, group in enumerate(groups):
         length, written, chunk = (count(group[name], name) for name in ("length", "written", "chunk"))
@@ -106,7 +106,8 @@ def rings_in(groups: list[Any], contents: Callable[[str], bytes]) -> dict[str, R
             raise ValueError(f"ring {g} has chunks of {chunk} rows of {group['columns']}")
         arrays = [np.zeros((length, *shape), dtype) for _, dtype, shape in group["columns"]]
         for k, rows in enumerate(_chunks(length, written, chunk)):
-            data, at = contents(f"ring-{g}-{k}.bin"), 0
+            rows_lost = f"{rows.stop - rows.start:,} of {min(length, written):,} rows of {group['columns'][0][0]}"
+            data, at = contents(f"ring-{g}-{k}.bin", rows_lost), 0
             for array in arrays:
                 part = array[rows]
                 part[...] = np.frombuffer(data, array.dtype, part.size, at).reshape(part.shape)

@@ -61,7 +61,7 @@ def load_state(folder: str | Path) -> dict[str, Any]:
     body = _read_body(folder)
     try:
         arrays = unpacked(_checked(folder, "tensors.safetensors", body["files"]))[0]
-        rings = rings_in(body["groups"], lambda name: _checked(folder, name, body["files"]))
+        rings = rings_in(body["groups"], lambda name, what: _checked(folder, name, body["files"], what))
         tree = _decoded(body["tree"], arrays, rings)
         if not isinstance(tree, dict):
             raise TypeError(f"it holds a {type(tree).__name__}, not a dict")
@@ -188,7 +188,7 @@ def _damaged_tensor(data: bytes) -> str:
     except ValueError:
         return ""
     wrong = [name for name, array in arrays.items() if str(zlib.crc32(buffer(array))) != crcs.get(f"crc32 {name}")]
-    return f" in tensor {', '.join(wrong)}" if wrong else ""
+    return f"tensor {', '.join(wrong)}" if wrong else ""
 
 
 def _earlier(previous: str | Path | None) -> Earlier | None:
@@ -215,9 +215,13 @@ def _read(path: Path, limit: int | None = None) -> bytes:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _checked(folder: Path, name: str, files: dict[str, str]) -> bytes:
+def _checked(folder: Path, name: str, files: dict[str, str], what: str = "") -> bytes:
+    """The contents of a file; CheckpointError, with which tensor or with `what` is lost, if they are not as written."""
     data = _read(folder / name)
     if sha(data) != files[name]:
-        where = _damaged_tensor(data) if name == "tensors.safetensors" else ""
-        raise CheckpointError(f"{folder / name} is damaged{where}: its checksum is not the one in state.json")
+        what = _damaged_tensor(data) if name == "tensors.safetensors" else what
+        raise CheckpointError(
+            f"{folder / name} is damaged{f', and with it {what}' if what else ''}: its checksum is not the one in "
+            "state.json"
+        )
     return data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -100,7 +101,7 @@ def test_a_folder_that_another_process_holds_is_refused(tmp_path):
     path = make(tmp_path)
     with held(path) as pid:
         start = time.monotonic()
-        with pytest.raises(BlockingIOError, match=f"{path.name} is being written to by process {pid}$"):
+        with pytest.raises(BlockingIOError, match=f"{path.name} is being written to by process {pid} on .+ since 20"):
             RunFolder.open(path)
         assert time.monotonic() - start < 2
         assert found(tmp_path) is None
@@ -109,7 +110,7 @@ def test_a_folder_that_another_process_holds_is_refused(tmp_path):
 
 def test_two_writers_in_one_process_are_refused(tmp_path):
     run = RunFolder.create(tmp_path / "a", CONFIG)
-    with pytest.raises(BlockingIOError, match=f"by process {os.getpid()}$"):
+    with pytest.raises(BlockingIOError, match=f"by process {os.getpid()} on"):
         RunFolder.open(tmp_path / "a")
     run.close()
 
@@ -304,6 +305,6 @@ def test_nothing_private_is_written(tmp_path, monkeypatch):
     texts = {file.name: file.read_text() for file in path.iterdir()}
     assert texts.keys() == {"commit.txt", "config.json", "lock"}
     assert not any(canary in text for text in texts.values())
-    assert texts["lock"] == f"{os.getpid()}\n"
+    assert re.fullmatch(rf"process {os.getpid()} on \S+ since [-+: 0-9]+\n", texts["lock"])
     assert json.loads(texts["config.json"]) == CONFIG
     assert not any(str(Path.home()) in text for text in texts.values() if len(str(Path.home())) > 1)

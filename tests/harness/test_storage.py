@@ -22,6 +22,13 @@ from rlcore.harness.tensors import DTYPES
 from rlcore.rng import generator, state_of
 from rlcore.tree import Ring
 
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """No waiting for the disk: an end of the process loses nothing that was written."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
 # what is the same
 
 
@@ -310,6 +317,7 @@ def tampered(stored, tmp_path, name, data):
     folder = tmp_path / "copy"
     folder.mkdir(exist_ok=True)
     for path in stored.iterdir():
+        (folder / path.name).unlink(missing_ok=True)  # to write over a file that was cut waits for the disk
         (folder / path.name).write_bytes(data if path.name == name else path.read_bytes())
     return folder
 
@@ -351,7 +359,7 @@ def test_the_damaged_tensor_is_named(stored, tmp_path):
     data = (stored / "tensors.safetensors").read_bytes()
     at = data.index(np.array([5.0], np.float32).tobytes())
     flipped = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-    with pytest.raises(CheckpointError, match=r"tensors\.safetensors is damaged in tensor /agent/w: its checksum"):
+    with pytest.raises(CheckpointError, match=r"tensors\.safetensors is damaged, and with it tensor /agent/w: "):
         load_state(tampered(stored, tmp_path, "tensors.safetensors", flipped))
 
 
@@ -498,135 +506,6 @@ def test_loading_runs_and_writes_nothing(stored):
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-# kills
-DRIVER = """
-    import os, random, signal, sys, time
-    from pathlib import Path
-    import numpy as np
-    from rlcore.harness import rings
-    from rlcore.harness.checkpoint import Checkpoint, newest_state
-    from rlcore.harness.storage import load_state, save_state
-    from rlcore.tree import Ring
-    import safetensors.numpy
-
-    rings.CHUNK = 8
-    root = Path(sys.argv[1])
-
-    class Part:
-        def __init__(self):
-            self.array, self.t = np.zeros((40, 3)), 0
-        def write(self, n):
-            for _ in range(n):
-                self.array[self.t % 40] = self.t
-                self.t += 1
-        def state(self):
-            return {"t": self.t, "ring": Ring(self.array, self.t), "w": np.full(1000, self.t)}
-        def load(self, state):
-            self.array[...], self.t = state["ring"].array, state["t"]
-            assert (state["w"] == self.t).all()
-            for row in range(max(0, self.t - 40), self.t):
-                assert (self.array[row % 40] == row).all()
-
-    def child(work):
-        pid = os.fork()
-        if pid == 0:
-            try:
-                work()
-            except BaseException as error:
-                print(repr(error), file=sys.stderr)
-                os._exit(3)
-            os._exit(0)
-        return pid
-"""
-
-
-def drive(tmp_path, code):
-    """Run the driver in a process of its own, which forks and kills its children."""
-    text = textwrap.dedent(DRIVER) + textwrap.dedent(code)
-    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", text, str(tmp_path)], capture_output=True, text=True, env=env, timeout=60, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.split()
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
-    out = drive(tmp_path, """
-        def work():
-            part = Part()
-            save = Checkpoint(root, 1, keep=3, part=part)
-            save.restore()
-            while True:
-                part.write(7)
-                save.save(part.t)
-
-        reached = 0
-        random.seed(5)
-        for k in range(25):
-            pid = child(work)
-            time.sleep(random.uniform(0.01, 0.1))
-            os.kill(pid, signal.SIGKILL)
-            assert os.waitpid(pid, 0)[1] == signal.SIGKILL
-            part = Part()
-            t = Checkpoint(root, 1, part=part).restore()
-            assert t == part.t >= reached, (t, part.t, reached)
-            reached = t
-            whole = [p for p in root.iterdir() if p.name.startswith("step-")]
-            if len(whole) >= 3:
-                for path in sorted(whole)[-3:]:
-                    load_state(path)
-        print(reached, len(whole))
-    """)  # fmt: skip
-    reached, whole = map(int, out)
-    assert reached > 100
-    assert whole in (3, 4)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("linked", [False, True])
-def test_a_kill_before_every_step_of_a_replacement(tmp_path, linked):
-    """At the k-th change of the folder, for every k: the state is the old one or the new one."""
-    out = drive(tmp_path, f"linked = {linked}" + textwrap.dedent("""
-        def state(n):
-            part = Part()
-            part.write(20 + n)
-            return {"n": n, **part.state()}
-
-        def work():
-            count = 0
-            def hook(event, args):
-                nonlocal count
-                if event in ("open", "os.rename", "os.mkdir", "os.link", "os.rmdir", "os.remove", "shutil.rmtree"):
-                    count += 1
-                    if count == k:
-                        os.kill(os.getpid(), signal.SIGKILL)
-            new = state(n + 1)
-            sys.addaudithook(hook)
-            save_state(root / "best", new, root / "best" if linked else None)
-
-        n, seen = 0, []
-        save_state(root / "best", state(0))
-        for k in range(1, 200):
-            status = os.waitpid(child(work), 0)[1]
-            found = load_state(root / "best")
-            part = Part()
-            part.load(found)
-            assert found["n"] in (n, n + 1), (k, found["n"])
-            seen.append(found["n"] - n)
-            n = found["n"]
-            if status == 0:
-                break
-            assert status == signal.SIGKILL
-        assert (root / "best").exists() and not (root / ".best.old").exists()
-        print(k, sum(seen))
-    """))  # fmt: skip
-    moments, replaced = map(int, out)
-    assert moments > 15
-    assert replaced >= 2  # it was killed after the replacement, too
 
 
 def test_a_state_is_only_read_where_it_belongs(tmp_path):
