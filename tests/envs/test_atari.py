@@ -97,6 +97,9 @@ def test_frames_are_those_of_a_hand_made_sequence():
         obs = env.step(0)[0]
         frames.append(expected(4 * k + 3, 4 * k + 4))  # both sprites that flicker are in each
     assert (frames[-1][100 * 84 // 210 + 1, 31 * 84 // 160 + 1], frames[-1][60, 50]) > (200, 100)
+    obs, _ = env.reset()
+    assert not obs[:3].any()  # of the game before
+    np.testing.assert_allclose(obs[3], expected(0), atol=0.51)
 
 
 @pytest.mark.parametrize("skip", [1, 2, 5])
