@@ -65,6 +65,17 @@ def test_the_picture_has_the_lines_in_their_colours(tmp_path, all_runs):
     assert not (np.abs(pixels - [0, 158 / 255, 115 / 255]).max(axis=2) < 0.01).any()  # a third colour
 
 
+def test_each_run_is_drawn_where_it_is_asked_for_or_where_there_is_no_band(tmp_path):
+    pytest.importorskip("matplotlib")
+
+    def picture(one, all_runs=False):
+        draw({"CartPole-v1": [one]}, tmp_path / "a.png", all_runs=all_runs)
+        return (tmp_path / "a.png").read_bytes()
+
+    assert picture(RISING) != picture(RISING, all_runs=True)
+    assert picture(FEW) == picture(FEW, all_runs=True) != picture(FEW._replace(runs=FEW.runs[:1]))
+
+
 def test_panels_share_colours_and_are_set_in_rows(tmp_path):
     image = pytest.importorskip("matplotlib.image")
     draw({f"env {k}": [RISING] if k else [FEW, RISING] for k in range(4)}, tmp_path / "a.png", x="elapsed")

@@ -113,6 +113,7 @@ def test_paths_wildcards_and_runs_themselves(tmp_path):
     (one / "checkpoints" / "config.json").write_text("{}")  # nothing in a run folder is another one
     apart = find([tmp_path / "before", str(tmp_path / "aft*")], by="path")
     assert [g.label for g in apart.groups] == [f"dqn path={tmp_path / 'before'}", f"dqn path={tmp_path / 'aft*'}"]
+    assert apart.notes == []
     assert [run.path for run in find([one, tmp_path / "before", one]).groups[0].runs] == [one]
     for path in (tmp_path / "nowhere", str(tmp_path / "none*")):
         with pytest.raises(ValueError, match=r"(nowhere|none\*) does not exist"):
