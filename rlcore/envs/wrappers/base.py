@@ -121,7 +121,7 @@ class Wrapper(VectorEnv):
             self.obs = self.first(inside)
         elif "obs" in state:
             like = empty_batch(self.observation_space, self.n_envs)  # for a file gives tuples back as lists
-            self.obs = map_(lambda _, leaf: np.array(leaf), like, state["obs"])
+            self.obs = map_(lambda _, leaf: np.asarray(leaf), like, state["obs"])
         else:
             self.obs = inside
         self._torn = state["torn"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,10 @@ class FrameStack(Wrapper):
     """
 
     def __init__(self, env: VectorEnv, k: int):
-        super().__init__(env, k=int(k))
+        super().__init__(env, k=index(k))
         if k < 1:
             raise ValueError(f"FrameStack: k must be at least 1, got {k}")
-        self.k = int(k)
+        self.k: int = self.settings["k"]
         space = env.observation_space
         self._masked = isinstance(space, spaces.Dict) and MASK in space.spaces
         if self._masked:

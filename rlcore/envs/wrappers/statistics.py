@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,12 @@ class EpisodeStatistics(Wrapper):
     """
 
     def __init__(self, env: VectorEnv, window: int = 100):
-        super().__init__(env, window=int(window))
+        super().__init__(env, window=index(window))
         if window < 1:
             raise ValueError(f"EpisodeStatistics: window must be at least 1 episode, got {window}")
-        self.return_queue: deque[float] = deque(maxlen=int(window))
-        self.length_queue: deque[int] = deque(maxlen=int(window))
-        self.time_queue: deque[float] = deque(maxlen=int(window))
+        self.return_queue: deque[float] = deque(maxlen=window)
+        self.length_queue: deque[int] = deque(maxlen=window)
+        self.time_queue: deque[float] = deque(maxlen=window)
         self.episode_count = 0
         self._began = np.zeros(self.n_envs)  # by time.monotonic()
 

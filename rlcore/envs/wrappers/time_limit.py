@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -21,15 +22,16 @@ class TimeLimit(Wrapper):
     """
 
     def __init__(self, env: VectorEnv, max_episode_steps: int):
-        super().__init__(env, max_episode_steps=int(max_episode_steps))
+        super().__init__(env, max_episode_steps=index(max_episode_steps))
         if max_episode_steps < 1:
             raise ValueError(f"TimeLimit: max_episode_steps must be at least 1, got {max_episode_steps}")
         if type(env).restart in (VectorEnv.restart, Wrapper.restart):
             env.restart(np.zeros(self.n_envs, bool))  # tells why it cannot
-        self.limit = int(max_episode_steps)
+        self.limit: int = self.settings["max_episode_steps"]
         self._elapsed = np.zeros(self.n_envs, np.int64)  # steps of the running episodes
 
     def first(self, obs: Any) -> Any:
+        self.env.restart(np.zeros(self.n_envs, bool))  # one that cannot says so now, and not at the first limit
         self._elapsed = np.zeros(self.n_envs, np.int64)
         return obs
 

@@ -1,10 +1,13 @@
+import gymnasium
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlcore.buffers import Replay
+from rlcore.envs import SerialEnv
 from rlcore.envs.base import VectorEnv
+from rlcore.envs.toy import HashChain
 from rlcore.envs.wrappers import ContinuingTimeLimit, FrameStack, TimeLimit
 from rlcore.rng import generator
 from tests.envs.wrappers.fakes import Tape, play, same
@@ -53,6 +56,25 @@ def test_every_episode_is_cut_at_the_limit_or_has_ended_before(n, limit, seed, e
         assert lengths.tolist() == elapsed[over].tolist()
         elapsed[over] = 0
     assert env.env.obs is env.obs
+
+
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_it_is_gymnasiums_time_limit(n_envs):
+    """Around all streams as in each environment: the same steps, seeds of the next episodes and returns included."""
+    inside = SerialEnv(lambda: gymnasium.wrappers.TimeLimit(HashChain(), 4), n_envs, seed=2)
+    env = TimeLimit(SerialEnv(HashChain, n_envs, seed=2), 4)
+    assert same(inside.reset(), env.reset())
+    steps = [play(e, 60, np.arange(n_envs)) for e in (inside, env)]
+    assert all(same(a._asdict(), b._asdict()) for a, b in zip(*steps, strict=True))
+    assert sum(int(step.truncated.sum()) for step in steps[0]) > 5
+
+
+def test_who_cannot_restart_after_all_says_so_at_the_start():
+    tape = Tape(2)
+    tape.restart = NoRestart(2).restart
+    env = TimeLimit(tape, 10)
+    with pytest.raises(ValueError, match="cannot begin an episode in single streams"):
+        env.reset()
 
 
 class Forever(VectorEnv):
@@ -114,6 +136,8 @@ def test_it_goes_next_to_the_environment():
             TimeLimit(env, 5)
     with pytest.raises(ValueError, match="max_episode_steps must be at least 1, got 0"):
         TimeLimit(Tape(), 0)
+    with pytest.raises(TypeError):
+        TimeLimit(Tape(), 2.5)
 
 
 class NoRestart(Tape):

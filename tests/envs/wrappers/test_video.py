@@ -1,13 +1,15 @@
 import warnings
 
-import gymnasium
 import numpy as np
 import pytest
-from gymnasium import spaces
 
+from rlcore.envs import SerialEnv
+from rlcore.envs.toy import HashChain
 from rlcore.envs.wrappers import RecordVideo, innermost, twin
 from rlcore.envs.wrappers import video as module
+from rlcore.harness import evaluate
 from tests.envs.wrappers.fakes import Tape, play, same
+from tests.harness.fakes import Hashing
 
 imageio = pytest.importorskip("imageio.v3")
 pytest.importorskip("imageio_ffmpeg")
@@ -31,11 +33,16 @@ class Pictures(Tape):
         return frame
 
 
-def read(path):
+def read(path, what=imageio.imread):
     """All frames of a video; imageio leaves pipes open."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        return imageio.imread(path)
+        return what(path)
+
+
+def about(path):
+    """Its metadata."""
+    return read(path, imageio.immeta)
 
 
 def lengths_of_stream_0(tape):
@@ -63,9 +70,9 @@ def test_the_next_episodes_are_filmed(tmp_path):
     for frames, expected in zip(np.concatenate(shown), tape.seen, strict=True):
         assert frames.shape == (48, 64, 3)
         assert abs(frames.astype(int) - expected).mean() < 12
-    about = imageio.immeta(tmp_path / "videos" / "first-0.mp4")
-    assert about["fps"] == 12
-    assert about["codec"] == "h264"
+    told = about(tmp_path / "videos" / "first-0.mp4")
+    assert told["fps"] == 12
+    assert told["codec"] == "h264"
 
 
 def test_it_waits_for_an_episode_to_begin(tmp_path):
@@ -79,7 +86,7 @@ def test_it_waits_for_an_episode_to_begin(tmp_path):
     while len(lengths_of_stream_0(tape)) < 2:
         play(env, 1)
     assert len(read(tmp_path / "a-0.mp4")) == lengths_of_stream_0(tape)[1]
-    assert imageio.immeta(tmp_path / "a-0.mp4")["fps"] == 5
+    assert about(tmp_path / "a-0.mp4")["fps"] == 5
 
 
 @pytest.mark.parametrize("end", ["reset", "close", "record"])
@@ -178,15 +185,36 @@ def test_nothing_is_saved_and_evaluation_goes_without(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-class Blind(gymnasium.Env):
-    observation_space, action_space, render_mode = spaces.Discrete(2), spaces.Discrete(2), None
+class Shown(HashChain):
+    """A picture of the state in 16 x 16."""
+
+    metadata = {"render_fps": 7}
+
+    def __init__(self, render_mode="rgb_array"):
+        super().__init__()
+        self.render_mode = render_mode
+
+    def render(self):
+        return np.full((16, 16, 3), self.s % 256, np.uint8)
+
+
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_an_evaluation_is_filmed(tmp_path, n_envs):
+    """Its returns are those of one that is not, and the videos those of the episodes of stream 0."""
+    env = RecordVideo(SerialEnv(Shown, n_envs, seed=6), tmp_path)
+    expected = evaluate(Hashing(), SerialEnv(HashChain, n_envs, seed=6), 9)
+    env.record("a", episodes=3)
+    assert same(evaluate(Hashing(), env, 9), expected)
+    assert same(evaluate(Hashing(), env, 9), expected)
+    shown = [read(tmp_path / f"a-{k}.mp4") for k in range(3)]
+    assert [len(frames) for frames in shown] == expected[1][::n_envs][:3].tolist()
+    assert about(tmp_path / "a-0.mp4")["fps"] == 7
+    env.close()
 
 
 def test_what_is_refused(tmp_path, monkeypatch):
-    tape = Tape(1)
-    tape.envs = [Blind()]
     with pytest.raises(ValueError, match='make the environment with render_mode="rgb_array", not None'):
-        RecordVideo(tape, tmp_path)
+        RecordVideo(SerialEnv(lambda: Shown(render_mode=None)), tmp_path)
     for fps in (0, -1, float("nan")):
         with pytest.raises(ValueError, match="fps must be positive"):
             RecordVideo(Tape(1), tmp_path, fps)
