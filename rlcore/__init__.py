@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlcore.api import Run
+    from rlcore.policy import load_policy
     from rlcore.rng import seed
 
 __version__ = "0.1.0"
-__all__ = ["DQN", "PPO", "DoubleDQN", "Run", "seed"]
+__all__ = ["DQN", "PPO", "DoubleDQN", "Run", "load_policy", "seed"]
 
 
 def DQN(env: Any, **settings: Any) -> Run:
@@ -42,6 +43,10 @@ def __getattr__(name: str) -> Any:
         from rlcore.api import Run
 
         return Run
+    if name == "load_policy":
+        from rlcore.policy import load_policy
+
+        return load_policy
     if name == "seed":
         from rlcore.rng import seed
 

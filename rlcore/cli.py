@@ -29,6 +29,7 @@ COMMANDS = {
     "doctor": "doctor",
     "bench": "bench",
     "search": "search",
+    "export": "export",
 }  # name -> the module whose main() it is
 REGISTRY = tyro.constructors.ConstructorRegistry()
 

@@ -21,12 +21,17 @@ def main(run: Path, /, episodes: int = EPISODES, best: bool = False) -> None:
     """
     trained = Run.read(run)
     if best:
-        if not present(run / "best").is_dir():
-            raise ValueError(f"{run} has no evaluation yet, so no best policy; leave out --best to take the last one")
-        stored = load_state(run / "best")
-        trained.agent.actor.load(stored["actor"])
-        trained.t = stored["t"]
+        take_best(trained, run)
     report(trained, episodes)
+
+
+def take_best(trained: Run, folder: Path) -> None:
+    """Put the policy of a run's best evaluation in the place of its last one."""
+    if not present(folder / "best").is_dir():
+        raise ValueError(f"{folder} has no evaluation yet, so no best policy; leave out --best to take the last one")
+    stored = load_state(folder / "best")
+    trained.agent.actor.load(stored["actor"])
+    trained.t = stored["t"]
 
 
 def report(run: Run, episodes: int) -> None:

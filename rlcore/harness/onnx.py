@@ -1,0 +1,299 @@
+"""An exported policy as an ONNX model, from raw observations to actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlcore.agents.base import Policy
+from rlcore.envs.base import VectorEnv
+from rlcore.harness.export import described
+from rlcore.harness.files import write
+from rlcore.policy import decoded, leaves, mapped, named
+
+OPSET = 17  # the first with LayerNormalization
+LAST = np.iinfo(np.int64).max
+UNARY = {
+    "relu": "Relu", "tanh": "Tanh", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "sigmoid": "Sigmoid", "neg": "Neg",
+    "abs": "Abs", "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "pow": "Pow", "maximum": "Max",
+    "minimum": "Min", "identity": "Identity",
+}  # fmt: skip
+
+
+def export_onnx(path: str | Path, policy: Policy, env: VectorEnv) -> None:
+    """Write a policy as an ONNX file: an input for each array of an observation, obs_0 ..., and outputs action_0 ...
+
+    All have a leading axis of any length. Stacked frames are an input as they are: ONNX remembers nothing.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise ImportError('to write ONNX: pip install "rlcore[export]"') from None
+    if Path(path).exists():
+        raise ValueError(f"{path} exists; choose another file")
+    description, tensors = described(policy, env)
+    model = _Graph(onnx, tensors).model(decoded(description, tensors))
+    onnx.checker.check_model(model, full_check=True)
+    write(Path(path), model.SerializeToString())
+
+
+class _Graph:
+    """Nodes and constants of an ONNX graph; a value is known by its name."""
+
+    def __init__(self, onnx: Any, tensors: dict[str, np.ndarray]):
+        self.onnx, self.tensors = onnx, tensors
+        self.nodes: list[Any] = []
+        self.constants: dict[str, Any] = {}
+
+    def __call__(self, kind: str, *inputs: Any, **attrs: Any) -> str:
+        """Add a node; inputs are names, arrays that become constants, or None for one left out."""
+        names = ["" if x is None else x if isinstance(x, str) else self.constant(np.asarray(x)) for x in inputs]
+        out = f"v{len(self.nodes)}"
+        self.nodes.append(self.onnx.helper.make_node(kind, names, [out], **attrs))
+        return out
+
+    def constant(self, array: np.ndarray) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants[name] = self.onnx.numpy_helper.from_array(np.array(array, order="C"), name)
+        return name
+
+    def cast(self, x: str, dtype: Any) -> str:
+        return self("Cast", x, to=self.kind(dtype))
+
+    def kind(self, dtype: Any) -> int:
+        return self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+
+    def part(self, x: str, axis: int, start: int, end: int, step: int = 1) -> str:
+        return self("Slice", x, *[np.array([i], np.int64) for i in (start, end, axis, step)])
+
+    def reshape(self, x: str, *shape: int) -> str:
+        """0 keeps an axis, -1 is what is left."""
+        return self("Reshape", x, np.array(shape, np.int64))
+
+    def model(self, description: dict[str, Any]) -> Any:
+        before, spec = _past_stacks(description["before"], description["observation"])
+        specs = list(leaves(spec))
+        names = iter([f"obs_{i}" for i in range(len(specs))])
+        obs = mapped(lambda _: next(names), spec)
+        inputs = [self._value(f"obs_{i}", s["dtype"], ["N", *s["shape"]]) for i, s in enumerate(specs)]
+        for how in before:
+            obs = BEFORE[how["kind"]](self, how, obs)
+        known = dict(named(obs))
+        for node in description["nodes"]:
+            values = [known[i] if i in known else None if i is None else self.tensors[i] for i in node["in"]]
+            made = self._node(node["op"], values, node["attrs"])
+            known.update(zip(node["out"], made if isinstance(made, list) else [made]))
+        head = description["head"]
+        action = HEADS[head["kind"]](self, head, known[description["output"]], obs)
+        for how in description["after"]:
+            action = (AFTER[how["kind"]](self, how, action[0]), *action[1:])
+        outputs = []
+        for i, (name, dtype, shape) in enumerate(_results(action)):
+            self.nodes.append(self.onnx.helper.make_node("Cast", [name], [f"action_{i}"], to=self.kind(dtype)))
+            outputs.append(self._value(f"action_{i}", dtype, ["N", *shape]))
+        graph = self.onnx.helper.make_graph(self.nodes, "policy", inputs, outputs, list(self.constants.values()))
+        return self.onnx.helper.make_model(
+            graph, producer_name="rlcore", opset_imports=[self.onnx.helper.make_opsetid("", OPSET)], ir_version=8
+        )
+
+    def _value(self, name: str, dtype: str, shape: Any) -> Any:
+        return self.onnx.helper.make_tensor_value_info(name, self.kind(dtype), shape)
+
+    def _node(self, op: str, values: list[Any], attrs: dict[str, Any]) -> Any:
+        if op in UNARY:
+            return self(UNARY[op], *values)
+        return OPS[op](self, *values, **attrs)
+
+
+# ops, by the names that policy.py has for them
+
+
+def _linear(g: _Graph, x: str, W: Any, b: Any = None, relu: bool = False) -> str:
+    y = g("Gemm", x, W, b, transB=1) if b is not None else g("Gemm", x, W, transB=1)
+    return g("Relu", y) if relu else y
+
+
+def _ensemble_linear(g: _Graph, x: str, W: Any, b: Any = None, relu: bool = False) -> str:
+    y = g("MatMul", x, W.transpose(0, 2, 1))
+    y = y if b is None else g("Add", y, b[:, None])
+    return g("Relu", y) if relu else y
+
+
+def _convolution(
+    g: _Graph, x: str, W: Any, b: Any, stride: Any, pads: Any, dilate: Any, groups: int, relu: bool
+) -> str:
+    named = {"strides": stride, "pads": _ends(pads), "dilations": dilate, "group": groups}
+    y = g("Conv", g.cast(x, W.dtype), W, *([] if b is None else [b]), **named)
+    return g("Relu", y) if relu else y
+
+
+def _ends(pads: Any) -> list[int]:
+    return [before for before, _ in pads] + [after for _, after in pads]
+
+
+def _one_hot(g: _Graph, x: str, first: Any, size: int) -> str:
+    at = g("Add", g.cast(g.reshape(x, 0, -1), np.int64), np.asarray(first, np.int64))
+    ones = g("OneHot", at, np.array(size, np.int64), np.array([0, 1], np.float32))  # (N, integers, size)
+    return g("ReduceMax", ones, axes=[1], keepdims=0)
+
+
+def _index(g: _Graph, x: str, at: Any) -> str:
+    axis = 0
+    for i in at:
+        if i is None:
+            x = g("Unsqueeze", x, np.array([axis], np.int64))
+            axis += 1
+            continue
+        if isinstance(i, int):
+            x = g("Gather", x, np.array(i, np.int64), axis=axis)
+            continue
+        step = i[2] or 1
+        start, end = (0, LAST) if step > 0 else (LAST, -LAST)
+        if i != [None, None, None]:
+            x = g.part(x, axis, start if i[0] is None else i[0], end if i[1] is None else i[1], step)
+        axis += 1
+    return x
+
+
+def _split(g: _Graph, x: str, at: list[int], axis: int) -> list[str]:
+    return [g.part(x, axis, start, end) for start, end in zip([0, *at], [*at, LAST])]
+
+
+def _reduced(kind: str) -> Callable[..., str]:
+    def op(g: _Graph, x: str, axis: Any, keepdims: bool) -> str:
+        axes = None if axis is None else [axis] if isinstance(axis, int) else list(axis)
+        if kind == "ReduceSum":  # the only one that takes the axes as an input in this opset
+            return g(kind, x, *([] if axes is None else [np.array(axes, np.int64)]), keepdims=int(keepdims))
+        return g(kind, x, keepdims=int(keepdims), **({} if axes is None else {"axes": axes}))
+
+    return op
+
+
+OPS: dict[str, Callable[..., Any]] = {
+    "linear": _linear, "ensemble_linear": _ensemble_linear, "convolution": _convolution, "one_hot": _one_hot,
+    "index": _index, "split": _split, "sum": _reduced("ReduceSum"), "mean": _reduced("ReduceMean"),
+    "max": _reduced("ReduceMax"), "square": lambda g, x: g("Mul", x, x),
+    "max_pool": lambda g, x, size, stride, pads: g("MaxPool", x, kernel_shape=size, strides=stride, pads=_ends(pads)),
+    "layer_norm": lambda g, x, gamma, beta, eps: g("LayerNormalization", x, gamma, beta, axis=1, epsilon=eps),
+    "softmax": lambda g, x, axis: g("Softmax", x, axis=axis),
+    "log_softmax": lambda g, x, axis: g("LogSoftmax", x, axis=axis),
+    "softplus": lambda g, x, beta: g("Div", g("Softplus", g("Mul", x, np.float32(beta))), np.float32(beta)),
+    "elu": lambda g, x, alpha: g("Elu", x, alpha=alpha),
+    "leaky_relu": lambda g, x, slope: g("LeakyRelu", x, alpha=slope),
+    "clip": lambda g, x, low, high: g("Clip", x, *[None if v is None else np.float32(v) for v in (low, high)]),
+    "reshape": lambda g, x, shape: g.reshape(x, *[i if i != "N" else 0 if -1 in shape else -1 for i in shape]),
+    "transpose": lambda g, x, axes: g("Transpose", x, perm=axes), "cast": lambda g, x, dtype: g.cast(x, dtype),
+    "broadcast": lambda g, x, shape: g("Expand", x, np.array([1 if i == "N" else i for i in shape], np.int64)),
+    "concat": lambda g, *xs, axis: g("Concat", *xs, axis=axis),
+}  # fmt: skip
+
+
+# heads: (name, dtype, shape) for each array of an action, in lists where actions are nested
+
+
+def _argmax(g: _Graph, how: Any, out: str, obs: Any) -> Any:
+    if how.get("mask"):
+        out = g("Where", g.cast(obs[how["mask"]], bool), out, np.float32(-np.inf))
+    return g("Add", g("ArgMax", out, axis=1, keepdims=0), np.array(how["start"], np.int64)), "int64", []
+
+
+def _choices(g: _Graph, how: Any, out: str, obs: Any) -> Any:
+    parts = _split(g, out, np.cumsum(how["nvec"])[:-1].tolist(), 1)
+    action = g("Concat", *[g("ArgMax", part, axis=1, keepdims=1) for part in parts], axis=1)
+    return g("Add", g.reshape(action, 0, *how["shape"]), np.asarray(how["start"], np.int64)), "int64", how["shape"]
+
+
+def _bits(g: _Graph, how: Any, out: str, obs: Any) -> Any:
+    return g.reshape(g.cast(g("Greater", out, np.float32(0)), np.uint8), 0, *how["shape"]), how["dtype"], how["shape"]
+
+
+def _box(g: _Graph, how: Any, out: str, obs: Any) -> Any:
+    return _within(g, g.reshape(out, 0, *how["shape"]), how["low"], how["high"]), "float32", how["shape"]
+
+
+def _within(g: _Graph, x: str, low: Any, high: Any) -> str:
+    return g("Min", g("Max", x, np.asarray(low, np.float32)), np.asarray(high, np.float32))
+
+
+def _several(g: _Graph, how: Any, out: str, obs: Any) -> Any:
+    shares = iter(_split(g, out, how["ends"], 1))
+    parts = how["parts"].values() if isinstance(how["parts"], dict) else how["parts"]
+    return [HEADS[part["kind"]](g, part, next(shares), obs) for part in parts]
+
+
+def _results(action: Any) -> Any:
+    if isinstance(action, list):
+        for part in action:
+            yield from _results(part)
+    else:
+        yield action
+
+
+HEADS: dict[str, Callable[..., Any]] = {
+    "argmax": _argmax, "choices": _choices, "bits": _bits, "box": _box, "several": _several,
+}  # fmt: skip
+
+
+# wrappers
+
+
+def _normalize(g: _Graph, how: Any, obs: Any) -> Any:
+    def leaf(mean: Any, var: Any, x: str) -> str:
+        if mean is None:
+            return x
+        y = g("Div", g("Sub", g.cast(x, np.float64), mean), np.sqrt(var + how["epsilon"]))
+        if how["clip"] is not None:
+            y = g("Clip", y, np.float64(-how["clip"]), np.float64(how["clip"]))
+        return g.cast(y, np.float32)
+
+    return mapped(leaf, how["mean"], how["var"], obs)
+
+
+def _affine(g: _Graph, how: Any, obs: Any) -> Any:
+    def leaf(divisor: Any, shift: Any, x: str) -> str:
+        return x if divisor is None else g("Add", g("Div", g.cast(x, np.float32), divisor), shift)
+
+    return mapped(leaf, how["divisor"], how["shift"], obs)
+
+
+def _flatten(g: _Graph, how: Any, obs: Any) -> Any:
+    rows = []
+    for part in how["leaves"]:
+        x = obs
+        for key in part["keys"]:
+            x = x[key]
+        sizes = np.asarray(part["categories"] or [])
+        if part["categories"] is None:
+            rows.append(g.cast(g("Flatten", x, axis=1), np.float32))
+        else:
+            rows.append(_one_hot(g, x, np.cumsum(sizes) - sizes - np.asarray(part["start"]), int(sizes.sum())))
+    flat = g("Concat", *rows, axis=1)
+    return {"obs": flat, "action_mask": obs["action_mask"]} if how["masked"] else flat
+
+
+BEFORE: dict[str, Callable[..., Any]] = {
+    "normalize": _normalize, "affine": _affine, "flatten": _flatten,
+    "cast": lambda g, how, obs: mapped(lambda dtype, x: x if dtype is None else g.cast(x, dtype), how["dtype"], obs),
+}  # fmt: skip
+AFTER: dict[str, Callable[..., Any]] = {
+    "clip_action": lambda g, how, a: _within(g, a, how["low"], how["high"]),
+    "rescale_action": lambda g, how, a: _within(
+        g, g("Add", g("Mul", a, how["scale"]), how["shift"]), how["to_low"], how["to_high"]
+    ),
+}
+
+
+def _past_stacks(before: list[Any], spec: Any) -> tuple[list[Any], Any]:
+    """What is done to observations but for stacking them, and what they are when they are stacked from the start."""
+    kinds = [how["kind"] for how in before]
+    for i, how in enumerate(before):
+        if how["kind"] != "frame_stack":
+            continue
+        if "flatten" in kinds[:i]:
+            raise ValueError("ONNX remembers no frames: put FlattenObservation around FrameStack, not inside")
+        stacked = mapped(lambda s, k=how["k"]: {**s, "shape": [k, *s["shape"]]}, spec)
+        spec = {**stacked, "action_mask": spec["action_mask"]} if how["masked"] else stacked
+    return [how for how in before if how["kind"] != "frame_stack"], spec
