@@ -13,6 +13,10 @@ from rlcore.stream import Step
 _MASK = (1 << 64) - 1
 
 
+class EnvError(RuntimeError):
+    """An environment raised, died or hung; says which, in which step of which episode, and its own traceback."""
+
+
 def episode_seed(seed: int, number: int) -> int:
     """The seed of one episode, 31 bits, a pure function: nothing to save, and any n_envs plays the same episodes.
 
@@ -82,6 +86,10 @@ class VectorEnv(ABC):
         raise ValueError(
             f"{type(self).__name__} cannot begin an episode in single streams; use SerialEnv or ProcessEnv"
         )
+
+    def render(self, stream: int = 0) -> np.ndarray:
+        """A picture of one stream, uint8 (H, W, 3); ValueError if its environment renders none."""
+        raise ValueError(f"{type(self).__name__} renders no pictures of single streams; use SerialEnv or ProcessEnv")
 
     def close(self) -> None:  # noqa: B027 (many hold nothing)
         """Free what the environments hold."""

@@ -30,14 +30,20 @@ def structure(space: Any, what: str = "observations") -> Tree:
         return tuple([structure(s, what) for s in space.spaces])
     if getattr(space, "shape", None) is None or space.dtype is None or space.dtype.kind not in "biuf":
         raise ValueError(f"{what} of {space} are no arrays; wrap the environment so that they are")
-    return Leaf(space.shape, np.dtype(space.dtype))
+    return Leaf(space.shape, np.dtype(space.dtype.str))  # by name: a dtype that was pickled is none of the singletons
+
+
+def batched(space: Any, n: int) -> Tree:
+    """The Leafs of n observations of a space; floats are float32."""
+    return map_(
+        lambda leaf: Leaf((n, *leaf.shape), np.dtype(np.float32) if leaf.dtype.kind == "f" else leaf.dtype),
+        structure(space),
+    )
 
 
 def empty_batch(space: Any, n: int) -> Tree:
     """Zeros for n observations of a space; floats are float32."""
-    return map_(
-        lambda leaf: np.zeros((n, *leaf.shape), np.float32 if leaf.dtype.kind == "f" else leaf.dtype), structure(space)
-    )
+    return map_(lambda leaf: np.zeros(leaf.shape, leaf.dtype), batched(space, n))
 
 
 def put(batch: Tree, where: Any, value: Tree) -> None:
@@ -51,6 +57,8 @@ def put(batch: Tree, where: Any, value: Tree) -> None:
 def complaint(promised: Tree, obs: Any, path: str = "") -> str:
     """In words, how an observation breaks the promise of its space: keys, shapes, kinds of dtype; "" if it does not."""
     if isinstance(promised, Leaf):
+        if type(obs) is np.ndarray and obs.dtype == promised.dtype and obs.shape == promised.shape:
+            return ""
         try:
             array = np.asarray(obs)
         except ValueError as error:  # a ragged list
@@ -67,6 +75,33 @@ def complaint(promised: Tree, obs: Any, path: str = "") -> str:
         wanted = f"a {type(promised).__name__} of {names}"
         return f"an observation{path} that is {got}, its observation_space promises {wanted}"
     return next(filter(None, [complaint(promised[k], obs[k], f"{path}[{k!r}]") for k in names]), "")
+
+
+def beyond(space: Any, obs: Any, path: str = "") -> tuple[str, bool]:
+    """In words, where an observation is out of the bounds of its space, and whether integers are: no index may be."""
+    if isinstance(space, (spaces.Dict, spaces.Tuple)):
+        inner = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
+        found = [beyond(s, obs[k], f"{path}[{k!r}]") for k, s in inner]
+        return max(found, key=lambda words: (words[1], len(words[0])), default=("", False))
+    low, high = bounds(space)
+    if low is None:
+        return "", False
+    array = np.asarray(obs)
+    whole = array.dtype.kind != "f"
+    slack = 0 if whole else 1e-5 * (1 + np.minimum(np.abs(low), np.abs(high)))  # of float64 rounded to float32
+    if not ((array < low - slack) | (array > high + slack)).any():
+        return "", False
+    return f"an observation{path} out of the bounds of {space}: {array}", whole
+
+
+def bounds(space: Any) -> tuple[Any, Any]:
+    """The least and the greatest element of a space of arrays; None, None if it says nothing of them."""
+    if isinstance(space, spaces.Box):
+        return space.low, space.high
+    if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
+        n = space.n if isinstance(space, spaces.Discrete) else space.nvec
+        return space.start, space.start + n - 1
+    return (0, 1) if isinstance(space, spaces.MultiBinary) else (None, None)
 
 
 def finite(batch: Tree) -> bool:

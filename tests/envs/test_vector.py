@@ -44,7 +44,7 @@ def batch_of(space, n, rng):
         return rng.integers(space.nvec, size=(n, *space.shape))
     if isinstance(space, spaces.MultiBinary):
         return rng.integers(2, size=(n, *space.shape)).astype(np.int8)
-    return rng.uniform(space.low, space.high, (n, *space.shape)).astype(np.float32)
+    return rng.uniform(space.low, space.high, (n, *space.shape)).astype(space.dtype)
 
 
 def frozen(step):
@@ -527,7 +527,7 @@ def test_an_environment_that_ends_earlier_in_the_replay_is_refused():
     limits = iter([9, 2])
     env, other = (SerialEnv(lambda: Nested(spaces.Discrete(2), hidden=True)) for _ in range(2))
     for e in (env, other):
-        e.envs = [TimeLimit(e.envs[0], next(limits))]
+        e.envs[0] = TimeLimit(e.envs[0], next(limits))
     env.reset()
     play(env, 3, generator(0))
     with pytest.raises(ValueError, match="not deterministic"):

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import signal
+import time
+import zlib
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+
+from rlcore.envs.toy import HashChain
+from rlcore.tree import leaves
 
 
 def through_a_file(state):
@@ -65,6 +73,15 @@ class Walk(gymnasium.Env):
     def step(self, action):
         self.at = self.at + action + self.noise()
         return self.at.copy(), float(self.at.sum()), bool(self.np_random.random() < 0.05), False, {}
+
+
+class Cut(Walk):
+    """Walk, cut by chance as often as it ends; in numbers that a network can take."""
+
+    def step(self, action):
+        obs, reward, over, _, info = super().step(action)
+        self.at = self.at * 0.9
+        return obs, float(np.tanh(reward)), over, bool(self.np_random.random() < 0.07), info
 
 
 class InPlace(Walk):
@@ -183,3 +200,145 @@ class Nested(gymnasium.Env):
         self.got.append(action)
         self.t = self.t + 1 if isinstance(self.t, int) else self.t | {max(self.t) + 1}
         return self.obs(), float(self.count()), self.count() == 4, False, {}
+
+
+class Sampled(gymnasium.Env):
+    """Observations of any space, drawn from np_random; rewards tell the actions apart; all its state is plain."""
+
+    def __init__(self, observation_space, action_space, render_mode=None):
+        self.observation_space, self.action_space, self.render_mode = observation_space, action_space, render_mode
+        self.total = 0.0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.total = 0.0
+        return draw(self.observation_space, self.np_random), {}
+
+    def step(self, action):
+        reward = float(sum(zlib.crc32(np.asarray(leaf).tobytes()) % 1009 for leaf in leaves(action)) / 7)
+        self.total += reward
+        u = self.np_random.random()
+        return draw(self.observation_space, self.np_random), reward, u < 0.1, 0.1 < u < 0.2, {}
+
+    def render(self):
+        return np.full((4, 6, 3), int(self.total) % 256, np.uint8) if self.render_mode == "rgb_array" else None
+
+
+def draw(space, rng):
+    """An element of a space."""
+    if isinstance(space, spaces.Dict):
+        return {k: draw(s, rng) for k, s in space.spaces.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(draw(s, rng) for s in space.spaces)
+    if isinstance(space, spaces.Discrete):
+        return int(space.start + rng.integers(space.n))
+    if isinstance(space, spaces.MultiDiscrete):
+        return (space.start + rng.integers(space.nvec)).astype(space.dtype)
+    if isinstance(space, spaces.MultiBinary):
+        return rng.integers(2, size=space.shape).astype(np.int8)
+    if space.dtype.kind == "f":
+        return np.asarray(rng.uniform(space.low, space.high)).astype(space.dtype)
+    return rng.integers(space.low, space.high, endpoint=True).astype(space.dtype)
+
+
+class Faulty(HashChain):
+    """Fails in one call, "reset", "step" (the second) or "close", of the episodes with some seeds."""
+
+    def __init__(self, call, how, seeds):
+        super().__init__()
+        self.call, self.how, self.seeds, self.seeded, self.t = call, how, seeds, None, 0
+
+    def fail(self, call):
+        if call != self.call or self.seeded not in self.seeds:
+            return
+        if self.how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.how == "hang":
+            time.sleep(1000)
+        raise ZeroDivisionError("a bug of the environment")
+
+    def reset(self, *, seed=None, options=None):
+        self.seeded, self.t = seed, 0
+        self.fail("reset")
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        self.t += 1
+        if self.t == 2:
+            self.fail("step")
+        obs, reward, *_ = super().step(action)
+        u = self.np_random.random()
+        return obs, reward, self.t > 2 and u < 0.2, self.t > 2 and 0.2 <= u < 0.4, {}
+
+    def close(self):
+        self.fail("close")
+
+
+class Global(gymnasium.Env):
+    """Draws from the generators that all of a process shares, as no environment should."""
+
+    def __init__(self):
+        self.observation_space = spaces.Box(0, 1, (100,), np.float64)
+        self.action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        drawn = np.random.random_sample(50)  # noqa: NPY002
+        return np.array([*drawn, *[random.random() for _ in range(50)]]), {}
+
+    def step(self, action):
+        return self.reset()[0], 0.0, False, False, {}
+
+
+class Threads(gymnasium.Env):
+    """Observes how many threads BLAS may take in its process, and how many run."""
+
+    def __init__(self):
+        self.observation_space = spaces.Box(0, 1000, (2,), np.int64)
+        self.action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        np.ones((300, 300)) @ np.ones((300, 300))  # starts the pool
+        return np.array([int(os.environ["OMP_NUM_THREADS"]), len(os.listdir("/proc/self/task"))]), {}
+
+    def step(self, action):
+        return self.reset()[0], 0.0, False, False, {}
+
+
+class Masked(gymnasium.Env):
+    """Allows action t % 3 alone; the last observation comes without a mask."""
+
+    def __init__(self, mask=lambda t: np.arange(3) == t % 3, action_space=None):
+        self.observation_space = spaces.Box(0, 9, (1,), np.float32)
+        self.action_space = action_space or spaces.Discrete(3)
+        self.mask, self.t = mask, 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return np.zeros(1, np.float32), {"action_mask": self.mask(0)}
+
+    def step(self, action):
+        self.t += 1
+        over = self.t == 4
+        return np.full(1, self.t, np.float32), 1.0, over, False, {} if over else {"action_mask": self.mask(self.t)}
+
+
+class Lives(gymnasium.Wrapper):
+    """Every third step of a game loses a life, which ends the episode; the game goes on at the next reset."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        self.t, self.over, self.obs = 0, True, None
+
+    def reset(self, *, seed=None, options=None):
+        if self.over:
+            self.t = 0
+            self.obs, _ = self.env.reset(seed=seed, options=options)
+        self.over = False
+        return self.obs, {}
+
+    def step(self, action):
+        self.obs, reward, terminated, truncated, info = self.env.step(action)
+        self.t += 1
+        self.over = terminated or truncated
+        return self.obs, reward, terminated or self.t % 3 == 0, truncated, info

@@ -1,0 +1,235 @@
+"""A worker process of ProcessEnv: the end that commands it, and the end that steps its environments."""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import parent_process
+from multiprocessing.reduction import ForkingPickler
+from threading import Thread
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rlcore.envs.base import EnvError
+from rlcore.envs.maker import Make, new_envs
+from rlcore.envs.memory import carve, layout, size
+from rlcore.envs.streams import OnFault, Reseed, Streams, told
+from rlcore.envs.vector import COMMANDS
+from rlcore.tree import map_
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+TURNS = (b"0", b"1")  # the command to step, in the set of this turn
+ASK = b"?"  # a command with arguments, which follow
+PLAIN, MORE = b".", b","  # replies to a step: obs and reward are all, or not
+ANSWER, RESTARTED, ERROR = b"=", b"~", b"!"  # replies with more behind: a value and faults, faults, an error in words
+
+
+class Job(NamedTuple):
+    """What a worker has to do."""
+
+    make: Make
+    part: slice  # its streams
+    n_envs: int
+    reseed: Reseed
+    on_fault: OnFault
+    plan: Any  # the layout of the shared arrays
+    number: int  # of this worker
+    workers: int
+    entropy: tuple[int, ...]
+
+
+class GoneError(Exception):
+    """A worker died or does not answer; says so in words that go behind its name."""
+
+
+class Worker:
+    """This process's end: commands go out, and for each one reply comes back."""
+
+    def __init__(self, context: Any, buffer: Any, job: bytes):
+        self._connection, theirs = context.Pipe()
+        self.process = context.Process(target=work, args=(theirs, buffer, job))
+        with _inheriting(spawn=context.get_start_method() == "spawn"):
+            self.process.start()
+        theirs.close()
+        self.owing = True  # a reply, the first of which says that it is ready
+        self.alive = True
+        self._fd = self._connection.fileno()
+        self._poll = select.poll()
+        for fd in (self._fd, self.process.sentinel):
+            self._poll.register(fd, select.POLLIN)
+
+    def step(self, turn: int) -> None:
+        """Send it to step."""
+        self.owing = True
+        with suppress(OSError):  # take() will say what became of it
+            os.write(self._fd, TURNS[turn])
+
+    def ask(self, command: str, args: tuple[Any, ...]) -> None:
+        """Send it a command of COMMANDS."""
+        self.owing = True
+        with suppress(OSError):
+            os.write(self._fd, ASK)
+            self._connection.send((command, args))
+
+    def take(self, seconds: float | None) -> tuple[bytes, Any]:
+        """The reply and what comes with it; EnvError or ValueError if it is an error, GoneError if there is none."""
+        if not self._poll.poll(None if seconds is None else max(0.0, seconds * 1000)):
+            raise GoneError(f"has not answered for {seconds:.3g} s")
+        with suppress(OSError, EOFError):
+            reply = os.read(self._fd, 1)
+            if reply:
+                more: Any = None if reply in (PLAIN, MORE) else self._connection.recv()
+                self.owing = False
+                if reply == ERROR:
+                    raise (ValueError if more[0] else EnvError)(more[1])
+                return reply, more
+        raise GoneError(self._end())
+
+    def _end(self) -> str:
+        self.process.join(1)
+        code = self.process.exitcode
+        if code is not None and code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}"
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self.alive:
+            self.alive = self.owing = False
+            self.process.kill()
+            self.process.join()
+            self._connection.close()
+
+    def leave(self, seconds: float) -> None:
+        """End it: an idle worker closes its environments and goes, another one is killed."""
+        if self.alive and not self.owing:
+            self._connection.close()
+            self.process.join(seconds)
+        self.kill()
+
+
+@contextmanager
+def _inheriting(spawn: bool) -> Iterator[None]:
+    """What a new process is to inherit: one thread for BLAS, which looks when NumPy loads, and no Ctrl-C till it asks.
+
+    A fork server keeps the signals it is given for all its children, so nothing is held back there.
+    """
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if spawn else None
+    try:
+        yield
+    finally:
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+# the other end
+def work(connection: Any, buffer: Any, job: bytes) -> None:
+    """What a worker process does."""
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):  # a terminal and Slurm send them to all: the parent ends its workers
+        signal.signal(getattr(signal, name), lambda *_: None)  # unlike SIG_IGN, nothing that an environment inherits
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _end_with_parent()
+    with suppress(BrokenPipeError, ConnectionResetError):  # nobody is there to hear
+        try:
+            streams, action = _streams(buffer, ForkingPickler.loads(job))
+        except Exception as error:
+            _answer(connection, ERROR, _words(error))
+            return
+        _answer(connection, ANSWER, (None, []))
+        _serve(connection, streams, action)
+    with suppress(Exception):
+        streams.close()
+
+
+def _streams(buffer: Any, job: Job) -> tuple[Streams, Any]:
+    words = np.random.SeedSequence(job.entropy).generate_state(4)
+    np.random.seed(words)  # noqa: NPY002  some draw from it, and forks of one server would all draw the same
+    random.seed(words.tobytes())
+    envs = new_envs(job.make, job.part.stop - job.part.start)
+    plan = layout(envs[0].observation_space, envs[0].action_space, job.n_envs)
+    if plan != job.plan:
+        raise ValueError("make gave an environment of other spaces in a worker process than in this one")
+    memory = shared(plan, buffer, job.part)
+    streams = Streams(job.make, envs, memory, job.part.start, job.n_envs, job.reseed, job.on_fault)
+    streams.at = at_work(plan, buffer, job.workers)[job.number]
+    return streams, memory["action"]
+
+
+def shared(plan: Any, buffer: Any, part: slice) -> dict[str, Any]:
+    """The rows of some streams of the arrays in a buffer."""
+    return map_(lambda array: array[part], carve(plan, buffer))
+
+
+def at_work(plan: Any, buffer: Any, workers: int) -> np.ndarray:
+    """(workers, 2), behind the arrays: which environment is at work (-1: none), and in which of its steps."""
+    return np.frombuffer(buffer, np.int64, 2 * workers, size(plan)).reshape(workers, 2)
+
+
+def _serve(connection: Any, streams: Streams, action: Any) -> None:
+    """Step, answer, until the parent closes."""
+    fd = connection.fileno()
+    while command := os.read(fd, 1):
+        try:
+            if command != ASK:
+                some = streams.step(TURNS.index(command), action)
+                if streams.faults:
+                    _answer(connection, RESTARTED, streams.take_faults())
+                else:
+                    os.write(fd, MORE if some else PLAIN)
+            else:
+                name, args = connection.recv()
+                value = COMMANDS[name](streams, *args)
+                _answer(connection, ANSWER, (value, streams.take_faults()))
+        except (BrokenPipeError, ConnectionResetError):
+            raise
+        except Exception as error:
+            _answer(connection, ERROR, _words(error))
+
+
+def _answer(connection: Any, kind: bytes, value: Any) -> None:
+    os.write(connection.fileno(), kind)
+    connection.send(value)
+
+
+def _words(error: Exception) -> tuple[bool, str]:
+    """Whether a ValueError, and the error in words: with a traceback unless this package raised it to be read."""
+    if isinstance(error, EnvError):
+        return False, told(error)
+    if isinstance(error, (ValueError, TypeError)) and error.__cause__ is None:
+        return True, str(error)
+    return False, f"{type(error).__name__}: {error}\n\n{''.join(traceback.format_exception(error))}"
+
+
+def _end_with_parent() -> None:
+    """When the parent ends in any way, so does this process, whatever its environments are doing."""
+    parent = parent_process()
+    if parent is None:
+        return
+    if sys.platform == "linux":  # the kernel sends SIGIO, which ends a process, when the parent's end of a pipe closes
+        import fcntl
+
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)
+        if select.select([parent.sentinel], [], [], 0)[0]:  # it has ended before
+            os._exit(1)
+    else:
+        Thread(target=_watch, args=(parent.sentinel,), daemon=True).start()
+
+
+def _watch(sentinel: int) -> None:
+    select.select([sentinel], [], [])
+    os._exit(1)
