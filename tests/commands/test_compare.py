@@ -145,3 +145,24 @@ def test_options_that_make_no_sense_are_refused(two):
         main((two,), last=0)
     with pytest.raises(ValueError, match="--strict needs a --baseline"):
         main((two,), strict=True)
+
+
+def test_the_command_line_takes_several_paths(two, capsys):
+    from rlcore.cli import main as cli
+
+    cli(
+        [
+            "compare",
+            str(two / "CartPole-v1" / "dqn"),
+            str(two / "CartPole-v1" / "ppo"),
+            "--by",
+            "path",
+            "--metric",
+            "best",
+        ]
+    )
+    out = capsys.readouterr().out
+    assert out.startswith("CartPole-v1: best evaluation")
+    assert [line.split()[0] for line in out.splitlines()[2:4]] == ["dqn", "ppo"]
+    with pytest.raises(SystemExit, match=r"^rlcore: .*nowhere does not exist"):
+        cli(["compare", str(two / "nowhere")])
