@@ -148,7 +148,7 @@ def test_probability_of_improvement_covers():
 def test_seeds_needed_give_the_power_they_promise():
     """The IQM of a normal sample has the variance 1.20 / n: its 25 % trimmed mean's."""
     rng = generator(9)
-    a, b = rng.normal(0.8, 1, 200), rng.normal(0, 1, 200)
+    a, b = rng.normal(0.8, 1, 400), rng.normal(0, 1, 400)
     a, b = a - iqm(a) + 0.8, b - iqm(b)
     seeds = compare(("a", "b"), a, b, rng, resamples=500).seeds
     assert seeds == pytest.approx((1.96 + 0.8416) ** 2 * 2 * 1.2 / 0.8**2, rel=0.15)
