@@ -75,6 +75,7 @@ class Wrapper(VectorEnv):
         return getattr(self.env, "seed", 0)
 
     def reset(self) -> Any:
+        self._torn = True  # until the end, as in step()
         self.obs, self._torn = self.first(self.env.reset()), False
         return self.obs
 
@@ -82,7 +83,7 @@ class Wrapper(VectorEnv):
         if self.obs is None:
             raise ValueError(f"{type(self).__name__}: call reset() before step()")
         action, torn = self.act(action), self._torn
-        self._torn = True  # until the end
+        self._torn = True
         step = self.env.step(action)
         if torn:  # its rows follow from observations that nobody saw: the streams are cut
             step = no_transition(step.obs, self.n_envs)._replace(info=step.info)
@@ -116,6 +117,7 @@ class Wrapper(VectorEnv):
 
     def load(self, state: dict[str, Any]) -> Any:
         self.check(state)
+        self.obs = None  # not started, should the environment inside fail
         inside = self.env.load(state["env"])
         if not state["started"]:
             self.obs = self.first(inside)

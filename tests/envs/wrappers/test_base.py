@@ -146,8 +146,28 @@ def test_an_interrupted_step_cuts_the_streams(make):
     assert env.step(np.ones(2, np.int64)).valid.all()
 
 
-def interrupt(step):
+def interrupt(*args):
     raise KeyboardInterrupt
+
+
+def test_an_interrupted_reset_cuts_the_streams():
+    env = Wrapper(Tape(n=2))
+    env.reset()
+    env.first = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        env.reset()
+    assert not env.step(np.ones(2, np.int64)).valid.any()
+
+
+def test_a_load_that_fails_leaves_it_not_started():
+    env = FrameStack(Tape(n=2), 3)
+    env.reset()
+    state = env.state()
+    env.env.load = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        env.load(state)
+    with pytest.raises(ValueError, match=r"call reset\(\) before step"):
+        env.step(np.ones(2, np.int64))
 
 
 def test_a_reset_mends_an_interrupted_step():
