@@ -1,1 +1,56 @@
-"""Faults to survive, by row: each has tests marked `fault(row)`, which fail when the guard is taken out."""
+"""Faults to survive, by row: each has tests marked `fault(row)`, which fail when the guard is taken out.
+
+Refused: an error before anything has changed. Survived: training goes on, the fault is counted and warned of once.
+Never: wrong numbers in silence.
+"""
+
+ROWS = {
+    1: "kill -9 in the middle of a save: the old checkpoint or the new one",
+    2: "the end of the process between any two changes of the disk in a save",
+    3: "disk full, quota, input/output error: survived; ends the run the third time in a row, with path and errno",
+    4: "temporary folders of killed writers: never taken for checkpoints, swept when old",
+    5: "a flipped bit in a checkpoint: refused with the tensor's name, the one before is used",
+    6: "a truncated checkpoint: as 5",
+    7: "all checkpoints bad: refused, nothing starts over, nothing is deleted",
+    8: "a damaged replay: refused, with how much of it is lost",
+    9: "two writers in one run folder: the second is refused",
+    10: "deletion of old checkpoints: the newest whole ones and the best stay",
+    11: "a log folder that cannot be written or is gone: survived",
+    12: "checkpoints of older and newer versions: read, or refused by version",
+    13: "spaces, algorithm, network or settings that differ: refused with the difference",
+    14: "hostile checkpoints: refused, nothing runs",
+    15: "object arrays in npz files: refused",
+    16: "pickles: there is no way to load one",
+    17: "bombs in headers: huge, overlapping, overflowing, duplicate, too deep: refused within bounded memory",
+    18: "paths that leave the folder, links, devices, pipes: refused",
+    19: "a dashboard that listens to the world",
+    20: "secrets in logs: nothing of the environment, the arguments or git's remote is written",
+    21: "malformed messages between ranks",
+    22: "predictable temporary names: what is planted there is refused",
+    23: "an environment that raises: its traceback, or a restart of it",
+    24: "an environment's worker that is killed",
+    25: "an environment that hangs",
+    26: "a reward that is NaN or infinite: refused at its step",
+    27: "an observation that is NaN or infinite: refused at its step",
+    28: "a loss or gradient that is not finite: the update is left out and counted",
+    29: "an observation of another shape, dtype or range: refused",
+    30: "an environment that uses one observation buffer again and again: rows are copied",
+    31: "a step after the end, rows of an auto-reset: never transitions",
+    32: "a replay larger than the memory: refused at the start",
+    33: "a slow leak: memory is recorded, and none leaks here",
+    39: "SIGTERM and SIGUSR1: saved after the running step, exit code 75; a second one ends at once",
+    40: "Ctrl-C: as 39, exit code 130; no worker is left",
+    41: "a killed parent: no worker and no shared memory is left",
+    42: "generators shared after a fork: every worker has its own",
+    43: "a fork beside threads: workers are spawned",
+    44: "no GPU, or a CuPy that does not fit",
+    45: "no MPI",
+    46: "a clock that jumps",
+    47: "settings that are NaN, infinite or out of range: refused by name",
+    48: "the autograd core in several threads",
+    49: "limits of open files, shared memory and processes: named",
+}
+EXEMPT = {
+    19: "there is no dashboard",
+    21: "there are no messages between ranks",
+}
