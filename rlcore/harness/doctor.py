@@ -8,10 +8,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import gymnasium
 import numpy as np
 
-from rlcore.envs.vector import SerialEnv, maker
+from rlcore.envs.maker import maker
+from rlcore.envs.vector import SerialEnv
 from rlcore.harness.findings import IN_WALKS, Case, Finding, in_spaces
 from rlcore.harness.walks import walk
 
@@ -24,7 +24,7 @@ def audit(make: str | Callable[[], Any], steps: int = 1000, seed: int = 0) -> li
     """Examine an environment, given as a Gymnasium id or a callable, by random steps; ValueError if there is none."""
     if steps < 1:
         raise ValueError(f"doctor: steps must be at least 1, got {steps}")
-    new, render = maker(make), _renderer(make) if isinstance(make, str) else None
+    new, render = maker(make), maker(make, render_mode="rgb_array") if isinstance(make, str) else None
     env, other = new(), new()
     try:
         found = [*in_spaces(env)]
@@ -161,10 +161,6 @@ def _gymnasium_check(case: Case) -> Iterator[Finding]:
 
 
 FURTHER = {"resume": _resume, "rendering": _rendering, "speed": _speed, "Gymnasium's check": _gymnasium_check}
-
-
-def _renderer(name: str) -> Callable[[], Any]:
-    return lambda: gymnasium.make(name.rpartition(":")[2], render_mode="rgb_array", disable_env_checker=True)
 
 
 def _batch(actions: list[Any]) -> Any:
