@@ -71,6 +71,8 @@ def actor_critic(
         if mask.shape != (head.size,):
             raise ValueError(f"{MASK!r} must have one element for each action, ({head.size},), got {mask}")
         observation_space = spaces.Dict({k: part for k, part in observation_space.spaces.items() if k != MASK})
+        if not observation_space.spaces:
+            raise ValueError(f"the observation holds nothing beside {MASK!r}")
     body, size = body_of(observation_space, rng)
     sizes = () if one_image(body) else hidden
     policy, value = (mlp(size, sizes, n, rng, activation) for n in (head.size, 1))
