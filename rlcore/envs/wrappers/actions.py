@@ -11,7 +11,7 @@ from gymnasium import spaces
 from rlcore import rng as rngs
 from rlcore.envs.base import VectorEnv
 from rlcore.envs.wrappers.base import Wrapper
-from rlcore.envs.wrappers.observations import MASK, affine
+from rlcore.envs.wrappers.observations import MASK, affine, choices
 from rlcore.tree import Tree, map_
 
 Draw = Callable[[np.random.Generator, int, Any], np.ndarray]  # of n actions, under a mask (n, A) or None
@@ -138,12 +138,10 @@ def _draws(space: Any) -> Tree:
 
 def _masked_draw(space: Any, mask_space: Any) -> Draw:
     """What draws allowed actions uniformly; ValueError unless a mask has a flag for each choice."""
-    if isinstance(space, spaces.Discrete):
-        sizes, start = np.array([space.n]), np.array([space.start])
-    elif isinstance(space, spaces.MultiDiscrete):
-        sizes, start = space.nvec.ravel(), space.start.ravel()
-    else:
+    coded = choices(space)
+    if coded is None:
         raise ValueError(f"RandomizeAction: an action mask tells nothing about {space}")
+    sizes, start = coded
     if mask_space.shape != (sizes.sum(),):
         raise ValueError(f"RandomizeAction: {space} has {sizes.sum()} choices, its action mask is {mask_space}")
     edges = np.cumsum(sizes)[:-1]

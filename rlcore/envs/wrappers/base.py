@@ -130,7 +130,7 @@ class Wrapper(VectorEnv):
         self.load_own(state["own"])  # after first(), which may count what it sees
         return self.obs
 
-    def render(self, stream: int = 0) -> Any:
+    def render(self, stream: int = 0) -> np.ndarray:
         return self.env.render(stream)
 
     def close(self) -> None:

@@ -104,8 +104,8 @@ class FlattenObservation(ObservationWrapper):
         self._masked = isinstance(space, spaces.Dict) and MASK in space.spaces
         if self._masked:
             space = spaces.Dict({name: part for name, part in space.spaces.items() if name != MASK})
-        self._parts: list[tuple[list[Any], slice, np.ndarray | None, np.ndarray | None, np.ndarray | None]] = []
-        self._leaves: list[dict[str, Any]] = []
+        # of each leaf its keys, its columns (one-hot: the first one of each element), and its choices
+        self._parts: list[tuple[list[Any], Any, tuple[np.ndarray, np.ndarray] | None]] = []
         self._width = 0
         self._lay_out(space, [])
         flat = spaces.flatten_space(space)
@@ -121,31 +121,24 @@ class FlattenObservation(ObservationWrapper):
             for key, part in parts:
                 self._lay_out(part, [*keys, key])
             return
-        first = self._width
-        if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
-            sizes = np.atleast_1d(space.n if isinstance(space, spaces.Discrete) else space.nvec).ravel().astype(int)
-            start = np.broadcast_to(space.start, sizes.shape if sizes.size == 1 else np.shape(space.nvec)).ravel()  # type: ignore[union-attr]
-            columns = first + np.cumsum(sizes) - sizes
-            self._width += int(sizes.sum())
-            self._parts.append((keys, slice(first, self._width), columns, sizes, start.astype(int)))
-            self._leaves.append({"keys": keys, "categories": sizes.tolist(), "start": start.tolist()})
-        elif isinstance(space, (spaces.Box, spaces.MultiBinary)):
-            self._width += int(np.prod(space.shape))
-            self._parts.append((keys, slice(first, self._width), None, None, None))
-            self._leaves.append({"keys": keys, "categories": None, "start": None})
-        else:
+        if not isinstance(space, (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary, spaces.Box)):
             raise ValueError(f"FlattenObservation: no vector is known for {space}")
+        coded, first, shape = choices(space), self._width, space.shape or ()
+        self._width += int(np.prod(shape) if coded is None else coded[0].sum())
+        columns = slice(first, self._width) if coded is None else first + np.cumsum(coded[0]) - coded[0]
+        self._parts.append((keys, columns, coded))
 
     def seen(self, obs: Any) -> Any:
         out = np.zeros((self.n_envs, self._width), np.float32)
-        for keys, where, columns, sizes, start in self._parts:
+        for keys, columns, coded in self._parts:
             leaf = obs
             for key in keys:
                 leaf = leaf[key]
             leaf = leaf.reshape(self.n_envs, -1)
-            if columns is None:
-                out[:, where] = leaf
+            if coded is None:
+                out[:, columns] = leaf
                 continue
+            sizes, start = coded
             leaf = leaf - start
             if ((leaf < 0) | (leaf >= sizes)).any():
                 raise ValueError(f"FlattenObservation: an observation outside {self.env.observation_space}: {obs}")
@@ -153,7 +146,19 @@ class FlattenObservation(ObservationWrapper):
         return {"obs": out, MASK: obs[MASK]} if self._masked else out
 
     def exported(self) -> dict[str, Any]:
-        return {"kind": "flatten", "leaves": self._leaves, "masked": self._masked}
+        """In "leaves", for each piece of the vector: the keys to its leaf, of a one-hot one sizes and first values."""
+        pieces = [
+            {"keys": keys, "categories": coded and coded[0].tolist(), "start": coded and coded[1].tolist()}
+            for keys, _, coded in self._parts
+        ]
+        return {"kind": "flatten", "leaves": pieces, "masked": self._masked}
+
+
+def choices(space: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """How many values each element of a Discrete or MultiDiscrete has, and the first of them, (m,); None for others."""
+    if isinstance(space, spaces.Discrete):
+        return np.array([space.n]), np.array([space.start])
+    return (space.nvec.ravel(), space.start.ravel()) if isinstance(space, spaces.MultiDiscrete) else None
 
 
 def boxes(space: Any) -> Tree:
