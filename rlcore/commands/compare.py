@@ -232,6 +232,7 @@ def _numbers(
                 "steps": row.steps,
                 "seconds": row.seconds,
                 "runs": [str(run.path) for run in row.group.runs],
+                "settings": row.group.runs[0].settings,
             }
             for row in rows
         ],

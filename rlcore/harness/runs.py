@@ -11,13 +11,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rlcore.harness.config import load_config
+from rlcore.envs.make import EnvConfig
+from rlcore.harness.config import load_config, to_dict
 from rlcore.harness.files import read
 from rlcore.harness.header import check_header
 from rlcore.harness.record import SCORES
 
 By = Literal["settings", "path", "commit"]
 SEEN = ("eval_every", "eval_episodes")  # of what is monitored: scores depend on them
+ALIKE = ("workers", "env_timeout")  # how environments are run, which changes no number
+ENVS = to_dict(EnvConfig())  # what is put around environments where an older config.json does not say it: nothing
+SAID = 3  # differing settings that a label names, where fewer would do
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class RunData:
     def settings(self) -> dict[str, Any]:
         """All that makes a run but its environment, algorithm and seed, one name each."""
         c = self.config
-        flat = {f"{part}.{name}": value for part in ("agent", "envs") for name, value in c[part].items()}
+        parts = {"agent": c["agent"], "envs": {**ENVS, **c["envs"]}}
+        flat = {f"{k}.{name}": v for k, part in parts.items() for name, v in part.items() if name not in ALIKE}
         whole = ("n_envs", "steps", "observation_space", "action_space")
         return {**{name: c.get(name) for name in whole}, **{name: c["monitor"].get(name) for name in SEEN}, **flat}
 
@@ -142,8 +147,11 @@ def _groups(runs: list[RunData], by: By, notes: list[str]) -> list[Group]:
             same.append(run)
     groups = []
     for (env, algorithm), alike in sorted(kinds.items()):
-        labels = [" ".join([algorithm, *words]) for words in _differing([settings for settings, _ in alike])]
-        for label, (_, members) in zip(labels, alike):
+        told, untold = _differing([settings for settings, _ in alike])
+        if untold:
+            notes.append(f"groups of {algorithm} on {env} differ in {', '.join(untold)}, too")
+        for words, (_, members) in zip(told, alike):
+            label = " ".join([algorithm, *words])
             groups.append(Group(env, label, _one_of_each_seed(members, notes)))
             commits = sorted({run.commit for run in members})
             if len(commits) > 1:
@@ -151,18 +159,32 @@ def _groups(runs: list[RunData], by: By, notes: list[str]) -> list[Group]:
     return groups
 
 
-def _differing(all_: list[dict[str, Any]]) -> list[list[str]]:
-    """For each the texts name=value of settings that are not the same everywhere, by the shortest names that are clear.
+def _differing(all_: list[dict[str, Any]]) -> tuple[list[list[str]], list[str]]:
+    """For each the texts name=value by which all can be told apart, and the names of what differs besides.
 
-    Spaces, which are long, are left out where the other settings tell all apart.
+    Up to three differing settings are said, of more the fewest that tell all apart; names are the shortest clear ones.
     """
     names = list({name: None for settings in all_ for name in settings})
     short = [name.rpartition(".")[2] for name in names]
     said = {name: s if short.count(s) == 1 else name for name, s in zip(names, short)}
-    differing = [name for name in names if any(other.get(name) != all_[0].get(name) for other in all_)]
-    words = [[f"{said[name]}={_short(own.get(name))}" for name in differing] for own in all_]
-    brief = [[word for word in row if "_space=" not in word] for row in words]
-    return brief if len(set(map(tuple, brief))) == len(all_) else words
+    rest = [name for name in names if any(other.get(name) != all_[0].get(name) for other in all_)]
+    spaces = [name for name in rest if name.endswith("_space")]
+    brief = [name for name in rest if name not in spaces]
+    told: list[str] = []
+    if len(brief) <= SAID and _kinds(all_, brief) == len(all_):
+        return [_words(own, brief, said) for own in all_], []  # spaces are long, and follow from what was said
+    while _kinds(all_, told) < len(all_):
+        told.append(max(rest, key=lambda name: (_kinds(all_, [*told, name]), name not in spaces)))
+    return [_words(own, told, said) for own in all_], [said[name] for name in brief if name not in told]
+
+
+def _kinds(all_: list[dict[str, Any]], names: list[str]) -> int:
+    """How many kinds of settings these names tell apart."""
+    return len({repr([settings.get(name) for name in names]) for settings in all_})
+
+
+def _words(own: dict[str, Any], names: list[str], said: dict[str, str]) -> list[str]:
+    return [f"{said[name]}={_short(own.get(name))}" for name in names]
 
 
 def _short(value: Any) -> str:

@@ -71,6 +71,7 @@ def test_json_has_all_numbers(two, tmp_path, capsys):
     dqn, ppo = found["groups"]
     assert (dqn["label"], dqn["seeds"], dqn["scores"]) == ("dqn", [0, 1, 2, 3, 4], [480, 490, 500, 495, 500])
     assert (ppo["env"], ppo["mean"], ppo["steps"], len(ppo["runs"])) == ("CartPole-v1", 393.2, 200, 5)
+    assert dqn["settings"]["agent.hidden"] == [8, 8]
     (verdict,) = found["verdicts"]
     assert (verdict["a"], verdict["b"], verdict["better"]) == ("dqn", "ppo", "a")
     assert verdict["probability_of_improvement"] == {"value": 1, "low": 1, "high": 1}

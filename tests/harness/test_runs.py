@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from rlcore.harness import runs
+from rlcore.envs.make import EnvConfig
+from rlcore.harness.config import to_dict
 from rlcore.harness.runs import common_end, curves, find, read_run, score
 from tests.harness.folders import run_folder
 
@@ -151,10 +152,30 @@ def test_curves_meet_at_common_points_by_straight_lines(tmp_path):
     assert curves([a, b], "elapsed")[0].tolist() == [2, 3, 4]
 
 
-def test_settings_have_one_name_each(tmp_path):
-    run = read_run(run_folder(tmp_path, [1]))
-    assert run.settings == {
+def test_settings_have_one_name_each_and_older_configs_the_defaults_of_what_has_come_since(tmp_path):
+    settings = read_run(run_folder(tmp_path, [1], envs={"vector": "serial", "workers": 3})).settings
+    own = {
         "n_envs": 1, "steps": 100, "observation_space": "Box", "action_space": "Discrete(2)", "eval_every": 100,
         "eval_episodes": 20, "agent.learning_rate": "0.001", "agent.hidden": [8, 8], "envs.vector": "serial",
     }  # fmt: skip
-    assert runs.SEEN == ("eval_every", "eval_episodes")
+    defaults = {f"envs.{k}": v for k, v in to_dict(EnvConfig()).items() if k not in ("workers", "env_timeout")}
+    assert settings == {**defaults, **own}
+
+
+def test_how_environments_are_run_is_no_setting_but_what_is_put_around_them_is(tmp_path):
+    run_folder(tmp_path, [1], 0, envs={"vector": "serial", "workers": 3, "env_timeout": 9.0})
+    run_folder(tmp_path, [1], 1, envs={"vector": "serial"})
+    run_folder(tmp_path, [1], 2, envs={"vector": "serial", "normalize_obs": True})
+    assert labels(find([tmp_path])) == {
+        ("CartPole-v1", "dqn normalize_obs=False"): [0, 1],
+        ("CartPole-v1", "dqn normalize_obs=True"): [2],
+    }
+
+
+def test_of_many_differing_settings_the_fewest_that_tell_apart_are_said_and_the_others_noted(tmp_path):
+    for k in range(3):
+        agent = {"learning_rate": str(k), "hidden": [k // 2], "gamma": k % 2, "tau": k % 2}
+        run_folder(tmp_path, [1], 0, time=str(k), agent=agent)
+    found = find([tmp_path])
+    assert [g.label for g in found.groups] == [f"dqn learning_rate={k}" for k in range(3)]
+    assert found.notes == ["groups of dqn on CartPole-v1 differ in hidden, gamma, tau, too"]
