@@ -52,12 +52,8 @@ def by_spec(spec: Any, **kwargs: Any) -> gymnasium.Env[Any, Any]:
 
 
 def reseed_of(make: Make) -> Literal["episode", "once"]:
-    """How `make` wants episodes seeded, by an attribute `reseed`: "once" where a seeded reset is dear, as in ALE."""
-    if isinstance(make, partial):
-        if make.func is by_spec:
-            return "once" if make.args[0].namespace == "ALE" else "episode"
-        make = make.func
-    return getattr(make, "reseed", "episode")
+    """How `make`, or what a partial of it calls, wants episodes seeded, by an attribute `reseed`."""
+    return getattr(make.func if isinstance(make, partial) else make, "reseed", "episode")
 
 
 def new_envs(make: Make, k: int) -> list[Any]:

@@ -12,9 +12,12 @@ KINDS = ("ale", "mujoco")
 
 
 def encoded(value: Any) -> dict[str, Any] | None:
-    """The whole state of an ALEInterface, generator included, or of an MjData as arrays; None for anything else."""
+    """The whole state of an ALEInterface, generator included, or of an MjData as arrays; None for anything else.
+
+    Also None for an ALE with sticky actions: the action that it may repeat is not in its state.
+    """
     if _is(value, "ale_py", "ALEInterface"):
-        return {"kind": "ale", "value": np.frombuffer(value.cloneState(include_rng=True).serialize(), np.uint8)}
+        return None if value.getFloat("repeat_action_probability") else {"kind": "ale", "value": _serialized(value)}
     if _is(value, "mujoco", "MjData"):
         mujoco: Any = sys.modules["mujoco"]
         spec = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -50,8 +53,14 @@ def seen_through(value: Any) -> Any:
         buffer = np.empty(mujoco.mj_sizeModel(value), np.uint8)
         mujoco.mj_saveModel(value, None, buffer)
         return buffer.tobytes()
+    if _is(value, "ale_py", "ALEInterface"):
+        return _serialized(value).tobytes()
     state = encoded(value)
-    return None if state is None else np.asarray(state["value"]).tobytes()
+    return None if state is None else state["value"].tobytes()
+
+
+def _serialized(ale: Any) -> np.ndarray:
+    return np.frombuffer(ale.cloneState(include_rng=True).serialize(), np.uint8)
 
 
 def _derived(data: Any) -> dict[str, np.ndarray]:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from rlcore.envs import episode_seed
+from rlcore.envs import SerialEnv
 from rlcore.envs.atari import PROTOCOLS, Frames, Protocol, atari, atari_vector, played, rom
+from rlcore.envs.capture import levels
 from rlcore.rng import generator
 
 pytest.importorskip("ale_py")
@@ -297,47 +298,66 @@ def test_a_game_is_cut_at_its_limit():
     assert ends == [(False, False)] * 9 + [(False, True)]
 
 
-def test_sticky_actions_repeat_the_one_before_in_a_quarter_of_the_frames():
-    env = atari("breakout", "machado")()
+@pytest.mark.parametrize("probability", [0.25, 0.6])
+def test_sticky_actions_repeat_the_one_before_in_so_many_frames(probability):
+    film = Film(fire=False)
+    assert [type(level).__name__ for level in levels(played(film, PLAIN))].count("Sticky") == 0
+    env = played(film, Protocol(noop_max=0, fire=False, sticky=probability, frame_skip=1, **WHOLE))
     env.reset(seed=0)
-    ale = env.unwrapped.ale
-    noop, right = (env.unwrapped._action_set[env.unwrapped.get_action_meanings().index(a)] for a in ("NOOP", "RIGHT"))
-    for _ in range(20):
-        ale.act(noop)
-    start = ale.cloneState(include_rng=False)  # the generator goes on
-
-    def after(action):
-        ale.restoreState(start)
-        for a in [action] + [noop] * 6:
-            ale.act(a)
-        return ale.getRAM().tobytes()
-
-    still = after(noop)
-    stuck = np.mean([after(right) == still for _ in range(600)])
-    assert abs(stuck - 0.25) < 0.07  # 4 standard deviations
+    n = 4000
+    for k in range(n):
+        env.step(k)
+    stuck = np.array(film.actions) != np.arange(n)
+    assert abs(stuck.mean() - probability) < 4 * 0.5 / n**0.5  # 4 standard deviations
+    assert abs(stuck[1:][stuck[:-1]].mean() - probability) < 0.05  # each frame by itself
+    assert (np.array(film.actions)[1:][stuck[1:]] == np.array(film.actions)[:-1][stuck[1:]]).all()
 
 
-def alike(single, seed):
-    """Let a game draw from ALE's generator as the vector environment does, which has no other; its first frames."""
-    game = single.unwrapped
-    game.seed_game = lambda seed=None: game.ale.setInt("random_seed", seed)
-    return single.reset(seed=seed)[0]
+def test_actions_stick_within_a_step_and_not_beyond_a_game():
+    film = Film(over=[8], fire=False)
+    env = played(film, Protocol(noop_max=0, fire=False, sticky=0.5, **WHOLE))
+    seen = []
+    for seed in range(40):
+        env.reset(seed=seed)
+        env.step(1)
+        seen.append(film.actions)
+        assert sorted(film.actions) == film.actions  # no-ops until the action is taken
+        env.step(1)
+    assert len({tuple(actions) for actions in seen}) == 5
+
+
+def test_serial_envs_seed_a_game_once():
+    seeds = []
+    make = atari("pong", max_frames=40)
+
+    def watched():
+        env = make()
+        seed_game = env.unwrapped.seed_game
+        env.unwrapped.seed_game = lambda seed=None: seeds.append(seed) or seed_game(seed)
+        return env
+
+    watched.reseed = make.reseed
+    env = SerialEnv(watched, seed=1)
+    env.reset()
+    for _ in range(25):
+        env.step(np.zeros(1, np.int64))
+    assert len(seeds) == 1
 
 
 @pytest.mark.parametrize(
     ("game", "protocol", "changes"),
     [
         ("breakout", "dqn", {"noop_max": 0, "fire": False}),
-        ("breakout", "machado", {"full_action_space": True}),
-        ("pong", "machado", {"frame_skip": 5, "stack": 2, "size": 64}),
-        ("space_invaders", "dqn", {"noop_max": 0, "fire": False, "sticky": 0.25}),
+        ("breakout", "machado", {"full_action_space": True, "sticky": 0.0}),
+        ("pong", "machado", {"frame_skip": 5, "stack": 2, "size": 64, "sticky": 0.0}),
+        ("space_invaders", "dqn", {"noop_max": 0, "fire": False}),
     ],
 )
 def test_the_vector_environment_gives_the_same_frames(game, protocol, changes):
     vector = atari_vector(game, 2, seed=5, protocol=protocol, **changes)
     singles = [atari(game, protocol, **changes)() for _ in range(2)]
     obs = vector.reset()
-    assert (obs == np.stack([alike(env, episode_seed(5, i)) for i, env in enumerate(singles)])).all()
+    assert (obs == np.stack([env.reset(seed=i)[0] for i, env in enumerate(singles)])).all()
     assert vector.observation_space == singles[0].observation_space
     assert vector.action_space == singles[0].action_space
     rng, lost = generator(0), 0
@@ -356,6 +376,16 @@ def test_the_vector_environment_gives_the_same_frames(game, protocol, changes):
                 lost += 1
                 singles[i].reset()
     assert lost > 0 or game == "pong" or protocol == "machado"
+
+
+def test_the_vector_environment_has_sticky_actions():
+    def frames(protocol):
+        vector = atari_vector("breakout", 1, seed=0, protocol=protocol, noop_max=0, fire=False, life_loss=False)
+        vector.reset()
+        rng = generator(0)
+        return [vector.step(rng.integers(4, size=1)).obs.copy() for _ in range(30)]
+
+    assert any((a != b).any() for a, b in zip(frames("dqn"), frames("machado")))
 
 
 def test_the_vector_environment_counts_whole_games_by_raw_rewards():

@@ -9,6 +9,7 @@ import pytest
 from rlcore.envs import simulators
 from rlcore.envs.atari import atari
 from rlcore.envs.capture import capture, load_captured, probe
+from rlcore.envs.maker import maker
 from tests.envs.worlds import through_a_file
 
 
@@ -82,6 +83,14 @@ class Aside(gymnasium.Wrapper):
 def test_the_probe_sees_a_simulator_that_no_capture_finds(name, held):
     make = ale() if name == "ale" else mujoco(name)
     assert not probe(lambda: Aside(make(), held))
+
+
+def test_sticky_actions_of_ale_are_in_no_state():
+    pytest.importorskip("ale_py")
+    make = maker("ALE/Breakout-v5")
+    assert simulators.encoded(make().unwrapped.ale) is None
+    assert not probe(make)
+    assert probe(maker("ALE/Breakout-v5", repeat_action_probability=0.0))
 
 
 class Heavier(gymnasium.Wrapper):
