@@ -13,7 +13,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
 from rlcore.envs.base import VectorEnv, episode_seed, no_transition, refuse_others
-from rlcore.envs.batch import Leaf, empty_batch, row, structure
+from rlcore.envs.batch import Leaf, row, structure
 from rlcore.envs.foreign_workers import Workers
 from rlcore.envs.intake import Intake
 from rlcore.envs.records import Episodes, record_key, records
@@ -51,7 +51,7 @@ class ForeignEnv(VectorEnv):
         self.resumable = "replay" if self._resets.exact and self.reseed == "episode" else "no"
         self._workers = Workers(vector_env)
         self._record_key = record_key(vector_env, self.mode)
-        self._intake = Intake(vector_env, mask_from_info)
+        self._intake = Intake(vector_env, mask_from_info, self.mode is AutoresetMode.SAME_STEP)
         self.observation_space, self.action_space = self._intake.space, vector_env.single_action_space
         self._acting = structure(self.action_space, "actions")
         nested = isinstance(self.action_space, (spaces.Dict, spaces.Tuple))
@@ -65,10 +65,9 @@ class ForeignEnv(VectorEnv):
         self._said = False  # that it cannot be resumed exactly
 
     def _clear(self) -> None:
-        """No episode is running, and what was given out is let go: two sets, as a Step's arrays hold for two steps."""
-        self._sets = [empty_batch(self.observation_space, self.n_envs) for _ in range(2)]
-        self._turn = 0
-        self._later = np.zeros(self.n_envs, bool)  # streams whose next row is spent on a reset
+        """No episode is running, and what was given out is let go."""
+        self._intake.clear()
+        self._later: np.ndarray | None = None  # streams whose next row is spent on a reset
         self._returns, self._lengths = np.zeros(self.n_envs), self._intake.lengths
         self._lengths[:] = 0
         self._actions: list[Any] | None = None if self.resumable == "no" else []  # batches of the latest steps
@@ -81,15 +80,18 @@ class ForeignEnv(VectorEnv):
     def _begin_all(self) -> Any:
         self._lost = True
         self._clear()
-        self._begin(self._valid, self._sets[0])
-        self.obs, self._lost = self._sets[0], False
+        obs = self._intake.turn()
+        self._begin(self._valid, obs)
+        self.obs, self._lost = obs, False
         return self.obs
 
     def _begin(self, mask: np.ndarray, obs: Any) -> None:
         """Begin the episodes `_numbers` in the streams of a mask, `_valid` for all, and put what they show into obs."""
         some = None if mask is self._valid else mask
-        seeded = some is None or self.reseed == "episode"
-        seeds = [episode_seed(self.seed, k) for k in self._numbers.tolist()] if seeded else None
+        seeds: list[int | None] | None = None
+        if some is None or self.reseed == "episode":
+            numbers = zip(self._numbers.tolist(), mask.tolist())
+            seeds = [episode_seed(self.seed, k) if here else None for k, here in numbers]
         first, info = self._workers.ask(self._resets.begin, some, seeds)
         if some is not None and not self._resets.trusted:
             self._intake.refuse_disturbed(obs, mask, first)
@@ -118,7 +120,8 @@ class ForeignEnv(VectorEnv):
         if len(cut):
             self._lost = True
             self._next(cut)
-            self._later[cut] = False
+            if self._later is not None:
+                self._later[cut] = False
             self._begin(np.array(which, bool), self.obs)
             self._lost = False
         return self.obs, episodes
@@ -142,10 +145,10 @@ class ForeignEnv(VectorEnv):
         reward = self._intake.reward(reward)
         terminated = np.array(terminated, bool)
         truncated = np.asarray(truncated, bool) & ~terminated
-        obs = self._take(obs, info, terminated)
+        obs = self._intake.step(obs, info, terminated)
         raw, lost, alone = self._resets.games(reward, terminated, truncated, info)
-        valid = self._valid
-        if (idle := self._later | alone).any():
+        valid, idle = self._valid, alone if self._later is None else self._later
+        if idle is not None:
             valid = ~idle
             reward, raw = np.where(valid, reward, 0), np.where(valid, raw, 0)
             terminated, truncated = terminated & valid, truncated & valid
@@ -153,38 +156,40 @@ class ForeignEnv(VectorEnv):
         self._lengths += valid
         if self._actions is not None:
             self._actions.append(map_(np.array, action))
-        episodes: dict[str, Any] = {}
-        ended, final = terminated | truncated, obs
-        if valid is not self._valid or ended.any():
-            final, episodes = self._end(obs, terminated, truncated, (ended & ~lost) | alone, info)
+        final, told = obs, None
+        ended = terminated | truncated
+        if idle is not None or True in ended.tolist():
+            over = ended if lost is None else ended & ~lost
+            final, told = self._end(obs, ended, truncated, over if alone is None else over | alone, info)
         self.obs, self._lost = obs, False
-        return Step(obs, reward.astype(np.float32), terminated, truncated, final, valid, episodes)
-
-    def _take(self, given: Any, info: dict[str, Any], terminated: np.ndarray) -> Any:
-        """The observations of a step, in the set of arrays whose turn it is."""
-        self._turn = 1 - self._turn
-        obs = self._sets[self._turn]
-        needed = self._valid if self.mode is AutoresetMode.SAME_STEP else ~terminated  # an action mask
-        self._intake.all(obs, given, info, needed)
-        return obs
+        return Step(
+            obs,
+            reward.astype(np.float32),
+            terminated,
+            truncated,
+            final,
+            valid,
+            {} if told is None else {"episode": told},
+        )
 
     def _end(
-        self, obs: Any, terminated: np.ndarray, truncated: np.ndarray, over: np.ndarray, info: dict[str, Any]
-    ) -> tuple[Any, dict[str, Any]]:
+        self, obs: Any, ended: np.ndarray, truncated: np.ndarray, over: np.ndarray, info: dict[str, Any]
+    ) -> tuple[Any, Episodes | None]:
         """Go on to the next episodes, in obs, where one is over; true successors, and what is told of episodes."""
-        ended, final, same_step = terminated | truncated, obs, self.mode is AutoresetMode.SAME_STEP
+        final, same_step = obs, self.mode is AutoresetMode.SAME_STEP
         if same_step and (over & ended).any():
             final = self._intake.last(obs, info, over & ended, truncated)
+        self._later = self._resets.later(ended, over)
         which = over.nonzero()[0]
         told: Episodes | None = (which, self._returns[which], self._lengths[which])
         if self._record_key is not None:
             told = records(info, self._record_key)
-        self._later = self._resets.later(ended, over)
-        self._next(which)
-        if self._resets.at_once and len(which) and not (same_step and self.reseed == "once"):
-            final = map_(np.copy, obs) if final is obs else final
-            self._begin(over, obs)
-        return final, {"episode": told} if told is not None and len(told[0]) else {}
+        if len(which):
+            self._next(which)
+            if self._resets.at_once and not (same_step and self.reseed == "once"):
+                final = map_(np.copy, obs) if final is obs else final
+                self._begin(over, obs)
+        return final, told if told is not None and len(told[0]) else None
 
     def _begin_anew(self) -> Step:
         """Begin the episodes after the lost ones, in rows that are no transitions."""
@@ -223,7 +228,7 @@ class ForeignEnv(VectorEnv):
     def check(self, state: dict[str, Any]) -> None:
         refuse_others(state, self._made())
         if state["started"]:
-            map_(_refuse_unlike, self._sets[0], state["obs"])
+            self._intake.refuse_unlike(state["obs"])
 
     def load(self, state: dict[str, Any]) -> Any:
         self.check(state)
@@ -231,7 +236,7 @@ class ForeignEnv(VectorEnv):
             self.seed = state["seed"]
             return self.reset()
         state = deepcopy(state)  # it may be this environment's own, whose arrays the resets overwrite
-        saved = map_(lambda _, leaf: np.asarray(leaf), self._sets[0], state["obs"])
+        saved = self._intake.nested(state["obs"])
         self.obs, self._lost = None, True  # not started, should an environment fail
         self.seed, self._numbers = state["seed"], np.array(state["numbers"])
         self._clear()
@@ -250,7 +255,7 @@ class ForeignEnv(VectorEnv):
         numbers, lengths, returns = self._numbers, np.asarray(state["lengths"]), np.asarray(state["returns"])
         last, longest = int(lengths.max()), int(lengths.argmax())
         total, begun, ended = np.zeros(self.n_envs), ~self._valid, ~self._valid
-        obs = self._sets[0]
+        obs = self._intake.turn()
         for k in range(last + 1):
             due = lengths == last - k
             begun = begun | due
@@ -264,8 +269,9 @@ class ForeignEnv(VectorEnv):
                 given, reward, terminated, truncated, info = self._workers.ask(self.env.step, action)
                 reward = self._intake.reward(reward)
                 terminated, truncated = np.array(terminated, bool), np.asarray(truncated, bool)
-                ended = (terminated | truncated) & ~self._resets.games(reward, terminated, truncated, info)[1]
-                obs = self._take(given, info, terminated)
+                lost = self._resets.games(reward, terminated, truncated, info)[1]
+                ended = terminated | truncated if lost is None else (terminated | truncated) & ~lost
+                obs = self._intake.step(given, info, terminated)
                 total += np.where(begun, reward, 0)
                 if (ended & begun).any():
                     break
@@ -274,19 +280,14 @@ class ForeignEnv(VectorEnv):
             if (ended & begun)[i] or total[i] != returns[i] or any(a[i].tobytes() != b[i].tobytes() for a, b in pairs):
                 raise ValueError(
                     f"stream {i} of {self._intake.name} is not deterministic: the same seed and actions led to "
-                    f"{row(obs, i)} and the return {total[i]}, not to {row(saved, i)} and {returns[i]}"
+                    f"{row(obs, i)} and the return {total[i]}, not to {row(saved, i)} and {returns[i]}; made with "
+                    "reseed='once' it goes on without the episodes that were running"
                 )
         self._numbers, self._lengths[:], self._returns[:] = numbers, lengths, returns
 
     def _made(self) -> dict[str, Any]:
         name = getattr(self.env.spec, "id", type(self.env.unwrapped).__name__)
-        return {"env": name, "n_envs": self.n_envs, "reseed": self.reseed}
+        return {"env": name, "n_envs": self.n_envs}
 
     def close(self) -> None:
         self._workers.close()
-
-
-def _refuse_unlike(own: np.ndarray, saved: Any) -> None:
-    saved = np.asarray(saved)
-    if (saved.shape, saved.dtype) != (own.shape, own.dtype):
-        raise ValueError(f"load: the state has obs as {saved.shape} {saved.dtype}, here it is {own.shape} {own.dtype}")

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from rlcore.envs.batch import LARGEST, beyond, complaint, finite, infinite_row, put, structure
+from rlcore.envs.batch import LARGEST, beyond, complaint, empty_batch, finite, infinite_row, put, structure
 from rlcore.tree import Tree, leaves, map_
 
 
 class Intake:
     """For n streams of a vector environment; with `masks`, action masks in infos become part of the observation."""
 
-    def __init__(self, env: Any, masks: bool):
+    def __init__(self, env: Any, masks: bool, same_step: bool):
         self.n = env.num_envs
         self.name = str(env) if len(str(env)) < 80 else type(env).__name__
         self.space, self.masks = env.single_observation_space, masks
@@ -26,8 +26,19 @@ class Intake:
             n = actions.n if isinstance(actions, spaces.Discrete) else actions.nvec.sum()
             self.space = spaces.Dict({"obs": self.space, "action_mask": spaces.MultiBinary(int(n))})
         self._promised = structure(self.space)
+        self._same_step = same_step  # what a step shows is never the last of an episode
         self._seen = False  # first observations, whose bounds are checked
         self.lengths = np.zeros(self.n, np.int64)  # of the running episodes, for messages
+
+    def clear(self) -> None:
+        """Let go of what was given out."""
+        self._sets = [empty_batch(self.space, self.n) for _ in range(2)]  # a Step's arrays hold for two steps
+        self._turn = 0
+
+    def turn(self) -> Tree:
+        """The arrays whose turn it is."""
+        self._turn = 1 - self._turn
+        return self._sets[self._turn]
 
     def rows(self, obs: Tree, mask: np.ndarray, given: Tree, info: dict[str, Any]) -> None:
         """Put first observations into the streams of a mask: given are they alone, or those of all streams."""
@@ -39,11 +50,13 @@ class Intake:
         if not self._seen:  # bounds that the first ones keep are taken to be meant
             self._refuse_beyond(obs)
 
-    def all(self, obs: Tree, given: Tree, info: dict[str, Any], needed: np.ndarray) -> None:
-        """Put the observations of a step into obs; an action mask must be there in the streams where one is needed."""
+    def step(self, given: Tree, info: dict[str, Any], terminated: np.ndarray) -> Tree:
+        """The observations of a step; an action mask must be there unless all is over."""
         if self.masks:
-            given = {"obs": given, "action_mask": self._mask(info, needed)}
+            given = {"obs": given, "action_mask": self._mask(info, ~terminated | self._same_step)}
+        obs = self.turn()
         self._put(obs, ..., given, self.n, "step()")
+        return obs
 
     def last(self, obs: Tree, info: dict[str, Any], ended: np.ndarray, needed: np.ndarray) -> Tree:
         """obs with the last observations of the episodes that ended in this step, in which others have begun."""
@@ -66,9 +79,8 @@ class Intake:
         reward = np.asarray(given)
         if reward.shape != (self.n,) or reward.dtype.kind not in "biuf":
             raise ValueError(f"{self.name} gave rewards of shape {reward.shape} {reward.dtype}, expected ({self.n},)")
-        sound = np.abs(reward) <= LARGEST
-        if not sound.all():
-            i = sound.argmin()
+        if not np.abs(reward).max() <= LARGEST:
+            i = (np.abs(reward) <= LARGEST).argmin()
             raise ValueError(f"stream {i} of {self.name} gave the reward {reward[i]} in step {self.lengths[i] + 1}")
         return reward
 
@@ -83,6 +95,20 @@ class Intake:
                 f"{self.name}: reset(options={{'reset_mask': ...}}) changed streams outside the mask, so that no "
                 "single stream can be reset, as autoreset_mode DISABLED needs it"
             )
+
+    def nested(self, obs: Tree) -> Tree:
+        """Saved observations, nested as the space is."""
+        return map_(lambda _, leaf: np.asarray(leaf), self._sets[0], obs)
+
+    def refuse_unlike(self, obs: Tree) -> None:
+        """ValueError unless saved observations are of this space."""
+
+        def alike(own: np.ndarray, saved: np.ndarray) -> None:
+            if (saved.shape, saved.dtype) != (own.shape, own.dtype):
+                there, here = f"{saved.shape} {saved.dtype}", f"{own.shape} {own.dtype}"
+                raise ValueError(f"load: the state has obs as {there}, here it is {here}")
+
+        map_(alike, self._sets[0], self.nested(obs))
 
     def _mask(self, info: dict[str, Any], needed: np.ndarray) -> np.ndarray:
         """Which actions are allowed (n, actions), all in streams that say nothing and need not."""

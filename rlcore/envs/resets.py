@@ -17,7 +17,7 @@ class Resets:
 
     exact = False  # an episode's seed and its actions lead to where it is
     reseed: Literal["episode", "once"] = "episode"  # what costs little here
-    why = "its episodes do not begin by seeds of their own"  # it is not exact
+    why = "its episodes do not begin by seeds of their own"  # and it is not exact
 
     def __init__(self, env: Any, mode: AutoresetMode):
         self.env = env
@@ -26,10 +26,9 @@ class Resets:
         base = _bare(env.unwrapped)
         self.trusted = base is not None  # to leave the streams outside a mask alone, whatever its wrappers show of them
         self._seedless = base is PoolResets
-        self._none = np.zeros(env.num_envs, bool)
         self._one_seed = False  # reset() takes one seed for all streams, as some of Gymnasium's own do
 
-    def begin(self, mask: np.ndarray | None, seeds: list[int] | None) -> tuple[Any, dict[str, Any]]:
+    def begin(self, mask: np.ndarray | None, seeds: list[int | None] | None) -> tuple[Any, dict[str, Any]]:
         """Reset the streams of a mask, all if None; observations of all streams or of those, and infos."""
         if self._seedless or seeds is None:
             return self._reset(mask, None)
@@ -37,7 +36,7 @@ class Resets:
             try:
                 return self._reset(mask, seeds)
             except (gymnasium.error.Error, TypeError):
-                if mask is not None:  # the first reset has shown that it takes a list
+                if self.exact or mask is not None:  # it is known to take a list, or the first reset has shown it
                     raise
         given = self._reset(mask, seeds[0 if mask is None else int(mask.argmax())])
         self._one_seed = True
@@ -46,15 +45,15 @@ class Resets:
     def _reset(self, mask: np.ndarray | None, seed: Any) -> tuple[Any, dict[str, Any]]:
         return self.env.reset(seed=seed, options=None if mask is None else {"reset_mask": mask.copy()})
 
-    def later(self, ended: np.ndarray, over: np.ndarray) -> np.ndarray:
-        """Streams whose next row is spent on a reset, of those that ended and those whose game is over."""
-        return ended & self._waits
+    def later(self, ended: np.ndarray, over: np.ndarray) -> np.ndarray | None:
+        """Streams whose next row is spent on a reset, of those that ended and those whose game is over; None: none."""
+        return ended if self._waits and ended.any() else None
 
     def games(
         self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, info: dict[str, Any]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Raw rewards, ends that end no game, and streams that began one by themselves: what infos tell of lives."""
-        return reward, self._none, self._none
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """Raw rewards, ends that end no game, streams that began one by themselves (None: none): what infos tell."""
+        return reward, None, None
 
 
 class SeededResets(Resets):
@@ -65,6 +64,8 @@ class SeededResets(Resets):
     def __init__(self, env: Any, mode: AutoresetMode):
         super().__init__(env, mode)
         self.at_once, self._waits = True, False
+        if getattr(env.spec, "namespace", None) == "ALE":  # a seeded reset costs 20 times a plain one
+            self.reseed = "once"
         self.reseed = getattr(next(iter(getattr(env, "env_fns", ())), None), "reseed", self.reseed)
 
 
@@ -88,14 +89,15 @@ class AtariResets(SeededResets):
 
     def games(
         self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, info: dict[str, Any]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         """Rewards are as they come: reward_clipping=False where the raw ones are wanted."""
         lives, frames = info["lives"], info["episode_frame_number"]
         alone = (frames < self._frames) & ~(terminated | truncated)
-        self._anew |= bool(alone.any())
+        some = bool(alone.any())
+        self._anew |= some
         lost = terminated & ~truncated & (lives > 0) & (lives < self._lives)
         self._lives, self._frames = lives.copy(), frames.copy()
-        return reward, lost & (not self._anew), alone
+        return reward, lost & (not self._anew), alone if some else None
 
 
 class PoolResets(Resets):
@@ -108,20 +110,21 @@ class PoolResets(Resets):
         super().__init__(env, mode)
         self.at_once = True
 
-    def later(self, ended: np.ndarray, over: np.ndarray) -> np.ndarray:
-        return ended & ~over  # a lost life
+    def later(self, ended: np.ndarray, over: np.ndarray) -> np.ndarray | None:
+        lost = ended & ~over
+        return lost if lost.any() else None
 
-    def begin(self, mask: np.ndarray | None, seeds: list[int] | None) -> tuple[Any, dict[str, Any]]:
+    def begin(self, mask: np.ndarray | None, seeds: list[int | None] | None) -> tuple[Any, dict[str, Any]]:
         obs, info = self._reset(mask, None)
         order = np.argsort(info["env_id"])
         return map_(lambda array: array[order], obs), info
 
     def games(
         self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, info: dict[str, Any]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         if "lives" not in info or "terminated" not in info:
-            return reward, self._none, self._none
-        return info.get("reward", reward), terminated & (info["terminated"] == 0), self._none
+            return reward, None, None
+        return info.get("reward", reward), terminated & (info["terminated"] == 0), None
 
 
 def mode_of(env: Any) -> AutoresetMode:
@@ -157,5 +160,5 @@ def _bare(env: Any) -> type[Resets] | None:
     kinds += [(atari.AtariVectorEnv, AtariResets)] if atari else []
     for known, resets in kinds:
         if isinstance(env, known) and all(getattr(type(env), f) is getattr(known, f) for f in ("reset", "step")):
-            return resets
+            return resets if getattr(env, "worker", None) is None else None  # of Async, which may be anybody's
     return PoolResets if pool and isinstance(env, pool.EnvPoolMixin) else None

@@ -412,6 +412,9 @@ def test_what_is_not_deterministic_is_said(mode, make):
         other.load(through_a_file(env.state()))
     with pytest.raises(ValueError, match=r"call reset\(\)"):
         other.step(np.array([1, 2]))
+    dropping = ForeignEnv(SyncVectorEnv([make] * 2, autoreset_mode=mode), reseed="once")
+    dropping.load(through_a_file(env.state()))
+    assert not dropping.step(np.array([1, 2])).valid.any()
 
 
 def test_an_episode_that_ends_early_in_the_replay_is_said():
