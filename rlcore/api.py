@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from difflib import get_close_matches
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import gymnasium
 import numpy as np
 
 from rlcore import agents, rng
-from rlcore.agents.base import Agent
+from rlcore.agents.base import Agent, NonFiniteError
 from rlcore.envs import VectorEnv
 from rlcore.envs.batch import as_batch
 from rlcore.envs.make import EnvConfig, evaluation_env, make_env, refuse_unseen_module
@@ -33,6 +31,7 @@ from rlcore.harness import (
 from rlcore.harness.checkpoint import check_state, load_parts
 from rlcore.harness.config import from_dict, load_config, to_dict
 from rlcore.harness.header import Header, Monitor, check_header
+from rlcore.harness.settings import distributed
 from rlcore.harness.signals import Signals
 from rlcore.stream import Step
 from rlcore.tree import map_
@@ -60,7 +59,7 @@ class Run:
         folder: str | Path | None = None,
         **settings: Any,
     ):
-        self.config, self.env_config, self.monitor = _configs(agent_class, config, settings)
+        self.config, self.env_config, self.monitor = distributed(agent_class, config, settings)
         seed = None if seed is None else index(seed)  # a NumPy integer is not JSON's
         if seed is not None and seed < 0:
             raise ValueError(f"seed must not be negative, got {seed}")
@@ -75,7 +74,7 @@ class Run:
         self.t = 0  # rows so far
         self._files: RunFolder | None = None  # locked, from resume() to the end of learn()
         self._recorder: Any = None  # with _watch and _checkpoint: hooks that write into the folder
-        self._evaluations: dict[tuple[int, int], VectorEnv] = {}
+        self._evaluations: dict[Any, VectorEnv] = {}
 
     def record_in(self, folder: str | Path) -> None:
         """Keep what training gives in a new folder."""
@@ -109,6 +108,10 @@ class Run:
                 signals.finished = self.t >= goal and not self._watch.owed  # neither a hook nor a signal has ended it
                 if signals.finished:
                     files.finish()
+        except NonFiniteError as error:
+            kept = files.path / "faults" / f"step-{self.t:012d}"
+            save_state(kept, {"t": self.t, "batch": error.batch})
+            raise NonFiniteError(f"{error}; what it learned from is kept in {kept}", error.batch) from error
         finally:
             for hook in line:
                 hook.close()
@@ -144,9 +147,12 @@ class Run:
 
     def _observers(self, folder: Path) -> tuple[Recorder, Evaluation, Checkpoint]:
         m = self.monitor
-        recorder = Recorder(folder, self.env.n_envs, m.log_every)
-        env = self._evaluation_env(EVALUATION, m.eval_episodes)
-        watch = Evaluation(self.agent, env, m.eval_every, m.eval_episodes, recorder, folder / "best")
+        header = {k: v for k, v in self.header().items() if k != "monitor"}
+        logs: Any = m.log_every, m.tags, self.agent.actor, m.histograms_every, header
+        recorder = Recorder(folder, self.env.n_envs, *logs)
+        env = self._evaluation_env(EVALUATION, m.eval_episodes, folder / "videos" if m.video_every else None)
+        films = (env, m.video_every) if m.video_every else ()
+        watch = Evaluation(self.agent, env, m.eval_every, m.eval_episodes, recorder, folder / "best", *films)
         parts = {"header": Header(self.header()), **self._parts(), "recorder": recorder, "evaluation": watch}
         checkpoint = Checkpoint(folder / "checkpoints", m.checkpoint_every, m.keep, recorder.scalar, **parts)
         return recorder, watch, checkpoint
@@ -243,12 +249,18 @@ class Run:
         if isinstance(self._make, (VectorEnv, gymnasium.vector.VectorEnv)):
             raise ValueError("to evaluate, give the environment as an id or a callable: a second one is needed")
 
-    def _evaluation_env(self, offset: int, episodes: int) -> VectorEnv:
+    def _evaluation_env(self, offset: int, episodes: int, videos: Path | None = None) -> VectorEnv:
         self._refuse_ready_env()
-        key = offset, min(episodes, STREAMS)
+        key = offset, min(episodes, STREAMS), videos
         if key not in self._evaluations:
-            self._evaluations[key] = evaluation_env(self.env, self._make, key[1], self.seed + offset)
+            made = self._make, key[1], self.seed + offset
+            self._evaluations[key] = evaluation_env(self.env, *made, self.env_config, videos)
         return self._evaluations[key]
+
+    def close(self) -> None:
+        """Free what the environments hold, worker processes above all."""
+        for env in (self.env, *self._evaluations.values()):
+            env.close()
 
     def predict(
         self, obs: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
@@ -281,20 +293,3 @@ class Run:
 
 def _name(agent_class: type[Agent]) -> str:
     return next((name for name, cls in ALGORITHMS.items() if cls is agent_class), agent_class.__name__)
-
-
-def _configs(agent_class: type[Agent], config: Any, settings: dict[str, Any]) -> tuple[Any, EnvConfig, Monitor]:
-    """The agent's config, the EnvConfig and the Monitor with settings put in; an unknown one is refused."""
-    config = agent_class.Config() if config is None else config
-    parts = [to_dict(part) for part in (config, EnvConfig(), Monitor())]
-    known = [name for part in parts for name in part]
-    for name in settings:
-        if name not in known:
-            near = get_close_matches(name, known, n=3, cutoff=0.5) or known
-            raise ValueError(f"{agent_class.__name__} has no setting {name!r}; did you mean {', '.join(near)}?")
-    own, envs, monitor = ({**part, **{k: _json(settings[k]) for k in settings if k in part}} for part in parts)
-    return from_dict(type(config), own), from_dict(EnvConfig, envs), from_dict(Monitor, monitor)
-
-
-def _json(value: Any) -> Any:
-    return str(value) if dataclasses.is_dataclass(value) else value

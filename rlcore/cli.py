@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             if name in COMMANDS:
                 app.command(name=name)(import_module(f"rlcore.commands.{COMMANDS[name]}").main)
         app.cli(prog="rlcore", args=argv, config=(tyro.conf.OmitArgPrefixes,), registry=REGISTRY)
-    except (ValueError, TypeError, OSError, ImportError) as error:  # ImportError: an extra is missing
+    except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:  # an extra is missing, a loss NaN
         sys.exit(f"rlcore: {error}")
     except KeyboardInterrupt:
         print("rlcore: interrupted; the same command with --resume goes on from the last checkpoint", file=sys.stderr)

@@ -1,6 +1,7 @@
 """Run, the short form: train, predict, save, load, resume; and what it refuses."""
 
 import json
+import multiprocessing
 import sys
 
 import gymnasium
@@ -13,7 +14,7 @@ from rlcore.agents import DQN
 from rlcore.envs import SerialEnv
 from rlcore.envs.toy import Chain, HashChain
 from rlcore.explorers import Schedule
-from rlcore.harness import RunFolder, newest_state, train
+from rlcore.harness import RunFolder, load_state, newest_state, train
 from rlcore.harness.checkpoint import load_parts
 
 QUICK = dict(learning_starts=50, update_every=4, gradient_steps=1, batch_size=8, hidden=(8,), buffer_size=500)
@@ -128,12 +129,12 @@ def test_an_interrupted_run_goes_on(when, after, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run.learn(100, hooks)
     assert run.t == run.agent.t == 2 * after - 2 * (when in ("act", "step", "second env"))
-    numbers = list(run.env._numbers)
+    numbers = run.env.state()["numbers"]
     run.learn(100)
     assert run.t == run.agent.t
     if run.t > 100:  # it has not begun anew
-        assert run.env._numbers != [0, 1]
-        assert all(now >= then for now, then in zip(run.env._numbers, numbers))
+        assert run.env.state()["numbers"] != [0, 1]
+        assert all(now >= then for now, then in zip(run.env.state()["numbers"], numbers))
     batch = run.agent.replay.sample(2_000)
     one = batch["discount"] > 0
     assert one.any()
@@ -202,7 +203,7 @@ def test_a_checkpoint_of_another_run_is_refused_before_anything_changes(tmp_path
     config = json.loads((folder / "config.json").read_text())
     config["agent"]["hidden"] = [9]
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=r"the checkpoint is of a run with agent .*\[8\].* this one has .*\[9\]"):
+    with pytest.raises(ValueError, match=r"the checkpoint is of a run with agent\.hidden \[8\], this one has \[9\]"):
         rlcore.Run.resume(folder)
 
 
@@ -341,3 +342,42 @@ def test_names_of_the_package():
     with pytest.raises(AttributeError, match="has no attribute 'PPOO'"):
         rlcore.PPOO  # noqa: B018
     assert api.ALGORITHMS["dqn"] is DQN
+
+
+def test_films_of_evaluations(tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
+    pytest.importorskip("pygame")
+    run = quick(folder=tmp_path / "run", eval_every=50, eval_episodes=2, video_every=2)
+    run.learn(200)
+    films = sorted(path.name for path in (tmp_path / "run" / "videos").iterdir())
+    assert films == ["step-000000000050-0.mp4", "step-000000000150-0.mp4"]
+    run.close()
+
+
+def test_what_an_update_failed_on_is_kept(tmp_path, monkeypatch):
+    run = quick(folder=tmp_path / "run", epsilon=1.0)
+    run.learn(100)
+    run.agent.q.flat[...] = np.nan
+    with (
+        pytest.warns(RuntimeWarning, match="an update is left out"),
+        pytest.raises(FloatingPointError, match=r"lower the learning rate.*; what it learned from is kept in .*faults"),
+    ):
+        run.learn(100)
+    (kept,) = (tmp_path / "run" / "faults").iterdir()
+    assert load_state(kept)["batch"]["obs"].shape == (QUICK["batch_size"], 4)
+    assert not (tmp_path / "run" / "finished").exists() or run.t < 200
+
+
+def test_settings_of_monitoring_reach_the_recorder(tmp_path):
+    run = quick(folder=tmp_path / "run", tags="cleanrl", histograms_every=50, log_every=50).learn(100)
+    recorder = run._recorder
+    assert (recorder.tags, recorder.histograms_every, recorder.model) == ("cleanrl", 50, run.agent.q)
+    assert recorder.hyperparameters["agent"]["batch_size"] == 8
+    assert "charts/episodic_return" in (tmp_path / "run" / "scalars.jsonl").read_text()
+
+
+def test_a_closed_run_leaves_no_process():
+    run = quick(vector="process", n_envs=2).learn(40)
+    assert run.evaluate(1).shape == (1,)
+    run.close()
+    assert multiprocessing.active_children() == []

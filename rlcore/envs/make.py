@@ -3,33 +3,67 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import index
+from pathlib import Path
 from typing import Any, Literal
 
 import gymnasium
 
+from rlcore.envs.atari import atari, atari_vector
 from rlcore.envs.base import VectorEnv
 from rlcore.envs.foreign import ForeignEnv
+from rlcore.envs.maker import maker
+from rlcore.envs.process import ProcessEnv
 from rlcore.envs.vector import SerialEnv
-from rlcore.envs.wrappers import innermost, twin
+from rlcore.envs.wrappers import (
+    ClipReward,
+    FlattenObservation,
+    FrameStack,
+    NormalizeObservation,
+    NormalizeReward,
+    RandomizeAction,
+    RecordVideo,
+    RescaleAction,
+    ScaleReward,
+    TimeLimit,
+    innermost,
+    twin,
+)
+from rlcore.fields import Count, Fraction, Natural, Positive, check_fields
+
+Wrap = Callable[[VectorEnv], VectorEnv]
 
 
 @dataclass(frozen=True)
 class EnvConfig:
-    """How environments are made from an id or a callable, and what is put around them; 0, False and None: nothing."""
+    """How environments are made, and what is put around them, in this order; wrappers of rewards only for training."""
 
-    vector: Literal["serial", "process"] = "serial"  # in this process, or in worker processes with shared memory
+    vector: Literal["auto", "serial", "process"] = "auto"  # here, or in processes; auto: here, ale_py's own for Atari
+    workers: Natural = 0  # processes; 0: one per core
+    env_timeout: Positive = 60.0  # seconds that a step in another process may take
+    on_fault: Literal["raise", "restart"] = "raise"  # whether an environment that fails ends the run, or is made anew
+    atari: Literal["dqn", "machado"] | None = None  # protocol by which env, an Atari game, is played
+    time_limit: Natural = 0  # steps after which an episode is truncated; 0: only as the environment itself does
+    randomize_action: Fraction = 0.0  # probability of a random action in the place of the agent's
+    rescale_action: bool = False  # Box actions from [-1, 1] to their bounds
+    flatten_obs: bool = False  # nested observations as one vector
+    normalize_obs: bool = False  # by running mean and standard deviation, clipped to 10
+    frame_stack: Count = 1  # newest observations seen as one
+    reward_scale: Positive = 1.0  # factor of rewards
+    normalize_reward: bool = False  # by the running standard deviation of the discounted return, clipped to 10
+    reward_gamma: Fraction = 0.99  # discount of that return; the agent's gamma
+    clip_reward: Positive | None = None  # bound of a reward's size
 
     def __post_init__(self) -> None:
-        if self.vector not in ("serial", "process"):
-            raise ValueError(f"vector must be 'serial' or 'process', got {self.vector!r}")
+        check_fields(self)
 
 
 def make_env(
     env: Any, n_envs: int | None = None, seed: int | None = None, config: EnvConfig | None = None
 ) -> VectorEnv:
-    """A VectorEnv from a Gymnasium id, a callable that gives a gymnasium.Env, or a vector environment.
+    """A VectorEnv from a Gymnasium id, a callable that gives a gymnasium.Env, or a vector environment; wrapped.
 
     n_envs and seed are 1 and 0, or those of a vector environment; ValueError if it has others than are given.
     """
@@ -40,18 +74,63 @@ def make_env(
             has = getattr(made, name, wanted)
             if wanted is not None and has != wanted:
                 raise ValueError(f"env: the vector environment has {name} {has}, not {wanted}; make it with that one")
-        return made
+        return wrapped(made, config)
     if isinstance(env, gymnasium.Env) or not (isinstance(env, str) or callable(env)):
         raise TypeError(f"env: expected an id, a callable that gives a gymnasium.Env, or a vector env, got {env!r}")
-    return SerialEnv(env, 1 if n_envs is None else index(n_envs), 0 if seed is None else seed)
+    return wrapped(_bare(env, 1 if n_envs is None else index(n_envs), 0 if seed is None else seed, config), config)
 
 
-def evaluation_env(trained: VectorEnv, env: Any, n_envs: int, seed: int) -> VectorEnv:
-    """A second environment, with the wrappers of the one trained on as far as a policy needs them."""
+def _bare(env: Any, n_envs: int, seed: int, config: EnvConfig) -> VectorEnv:
+    if config.atari is not None:
+        if config.vector == "auto" and n_envs > 1:
+            return atari_vector(_game(env), n_envs, seed, config.atari)
+        env = atari(_game(env), config.atari)
+    if config.vector == "process":
+        workers = config.workers or None
+        return ProcessEnv(env, n_envs, seed, workers, timeout_s=config.env_timeout, on_fault=config.on_fault)
+    return SerialEnv(env, n_envs, seed, on_fault=config.on_fault)
+
+
+def _game(env: Any) -> str:
+    if not isinstance(env, str):
+        raise ValueError(f"atari: an Atari game is named by its id, ALE/Pong-v5 say, got {env!r}")
+    return env.rpartition(":")[2]
+
+
+def wrapped(env: VectorEnv, config: EnvConfig) -> VectorEnv:
+    """An environment in the wrappers that a config asks for."""
+    wraps: list[tuple[bool, Wrap]] = [
+        (config.time_limit > 0, lambda env: TimeLimit(env, config.time_limit)),
+        (config.randomize_action > 0, lambda env: RandomizeAction(env, config.randomize_action)),
+        (config.rescale_action, RescaleAction),
+        (config.flatten_obs, FlattenObservation),
+        (config.normalize_obs, NormalizeObservation),
+        (config.frame_stack > 1, lambda env: FrameStack(env, config.frame_stack)),
+        (config.reward_scale != 1, lambda env: ScaleReward(env, config.reward_scale)),
+        (config.normalize_reward, lambda env: NormalizeReward(env, config.reward_gamma)),
+        (config.clip_reward is not None, lambda env: ClipReward(env, -config.clip_reward, config.clip_reward)),  # type: ignore[operator]
+    ]
+    for asked, wrap in wraps:
+        env = wrap(env) if asked else env
+    return env
+
+
+def evaluation_env(
+    trained: VectorEnv, env: Any, n_envs: int, seed: int, config: EnvConfig, videos: Path | None = None
+) -> VectorEnv:
+    """A second environment, with the wrappers of the one trained on as far as a policy needs them.
+
+    videos: the outermost wrapper is a RecordVideo into that folder.
+    """
+    if config.atari is not None:
+        env = atari(_game(env), config.atari, evaluation=True)
+    elif videos is not None and isinstance(env, str):
+        env = maker(env, render_mode="rgb_array")
     bare, inner = SerialEnv(env, n_envs, seed), innermost(trained)
     if isinstance(inner, SerialEnv) and bare.envs[0] is inner.envs[0]:
         raise ValueError("env: the callable gave the environment of the training again; it must make a new one")
-    return twin(trained, bare)
+    second = twin(trained, bare)
+    return second if videos is None else RecordVideo(second, videos)
 
 
 def refuse_unseen_module(env: Any, remedy: str) -> None:

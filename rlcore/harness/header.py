@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal
 
-from rlcore.fields import Count, check_fields
+from rlcore.fields import Count, Natural, check_fields
 
 NOT_COMPARED = ("monitor", "steps")  # they may change when a run goes on
 TYPES: dict[str, Any] = {
@@ -25,6 +25,9 @@ class Monitor:
     eval_episodes: Count = 20  # episodes of an evaluation
     checkpoint_every: Count = 10_000  # rows between checkpoints
     keep: Count = 3  # checkpoints that stay
+    tags: Literal["sb3", "cleanrl"] = "sb3"  # names of scalars in TensorBoard: Stable-Baselines3's or CleanRL's
+    histograms_every: Natural = 0  # rows between histograms of parameters and gradients; 0: none
+    video_every: Natural = 0  # evaluations from one film of an episode to the next; 0: none
 
     def __post_init__(self) -> None:
         check_fields(self)
