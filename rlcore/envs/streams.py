@@ -83,7 +83,7 @@ class Streams:
             raise self._located(i, "reset()", error) from error
         self._check(i, obs, "reset()")
         put(into, i, obs)
-        if not finite(row(into, i)):
+        if not finite(into[i : i + 1] if type(into) is ndarray else row(into, i)):
             raise ValueError(f"{self.name(i)}: reset() gave the observation {obs}, which is not finite")
 
     def _replace(self, i: int, error: Exception, into: Any) -> None:
@@ -189,9 +189,12 @@ class Streams:
 
     def _end(self, ended: list[int], turn: int) -> None:
         """Keep the true last observations and begin the next episodes."""
-        obs = self._sets[turn][0]
-        put(self.memory["last"], ended, map_(lambda array: array[ended], obs))
+        obs, last = self._sets[turn][0], self.memory["last"]
         for i in ended:
+            if type(obs) is ndarray:
+                last[i] = obs[i]
+            else:
+                put(last, i, map_(lambda array, i=i: array[i], obs))
             self._next(i, obs)
 
     def _rows(self, action: Tree) -> Any:

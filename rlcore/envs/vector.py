@@ -96,14 +96,18 @@ class OwnEnv(VectorEnv):
 
     def _more(self, obs: Any, terminated: np.ndarray, truncated: np.ndarray) -> tuple[Any, np.ndarray, dict[str, Any]]:
         """The true successors, the rows that are transitions, and the episodes to report."""
-        memory, final, valid = self._memory, obs, self._valid
+        final, valid, last = obs, self._valid, self._memory["last"]
         ended = (terminated | truncated).nonzero()[0]
         if len(ended):
-            final = map_(np.copy, obs)
-            put(final, ended, map_(lambda array: array[ended], memory["last"]))
-        if memory["faulty"].any():
-            valid = ~memory["faulty"]
-            memory["faulty"][:] = False
+            if type(obs) is np.ndarray:
+                final = obs.copy()
+                final[ended] = last[ended]
+            else:
+                final = map_(np.copy, obs)
+                put(final, ended, map_(lambda array: array[ended], last))
+        if self.on_fault == "restart":
+            valid = ~self._memory["faulty"]
+            self._memory["faulty"][:] = False
         episodes = self._told()
         return final, valid, {"episode": episodes} if len(episodes[0]) else {}
 
