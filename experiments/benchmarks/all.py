@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import autograd
+import checkpoints
 import convolution
 import imports
 import optimizers
@@ -37,7 +38,7 @@ def main() -> None:
     write = parser.parse_args().write
     rulers = [timing.ruler()]
     rows = []
-    for subject in (autograd, updates, optimizers, recurrent, convolution, training, imports):
+    for subject in (autograd, updates, optimizers, recurrent, convolution, training, imports, checkpoints):
         rows += subject.rows()
         rulers.append(timing.ruler())
     threads = "one thread" if timing.COUNT == "1" else f"{timing.COUNT} threads"

@@ -469,7 +469,7 @@ OTHER_SETTINGS = [
         {"agent": {"batch_size": 4, "tau": 0.5}},
         r"agent\.batch_size 8, this one has 4; with agent\.tau 1.0, this one has",
     ),
-    ({"envs": {"vector": "process"}}, r"envs\.vector serial, this one has process"),
+    ({"envs": {"vector": "serial"}}, r"envs\.vector auto, this one has serial"),
 ]
 
 
