@@ -11,12 +11,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SMALL = {
     "dqn_cartpole.py": ["--steps", "1200", "--eval-every", "600"],
+    "dqn_minatar.py": ["--steps", "1100", "--learning-starts", "1000", "--eval-every", "600"],
     "dqn_pong.py": [
         *("--steps", "400", "--learning-starts", "300", "--buffer-size", "300"),
         *("--eval-every", "400", "--eval-episodes", "1"),
     ],
 }
-NEEDS = {"dqn_pong.py": ("ale_py", "cv2", "imageio_ffmpeg")}
+NEEDS = {"dqn_minatar.py": ("minatar",), "dqn_pong.py": ("ale_py", "cv2", "imageio_ffmpeg")}
 
 
 def test_every_script_has_a_small_size():
