@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from operator import setitem
 from typing import Any
 
 import numpy as np
 
-from rlcore.tree import Tree, map_, named_leaves
+from rlcore.tree import Tree, leaves, map_, named_leaves
 
 
 def zeros(rows: tuple[int, ...], spec: Tree) -> Tree:
@@ -19,6 +20,11 @@ def zeros(rows: tuple[int, ...], spec: Tree) -> Tree:
     if len(spec) == 2 and isinstance(spec[0], tuple) and all(isinstance(length, int) for length in spec[0]):
         return np.zeros((*rows, *spec[0]), spec[1])
     return tuple(zeros(rows, branch) for branch in spec)
+
+
+def row_bytes(spec: Tree) -> int:
+    """Bytes of one row of this spec."""
+    return sum([column.itemsize * math.prod(column.shape[1:]) for column in leaves(zeros((0,), spec))])
 
 
 def put(column: Tree, at: Any, value: Tree) -> None:

@@ -17,11 +17,13 @@ Rows are numbered from 0 in order of arrival, for ever; row r lies in slot r % c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from operator import itemgetter, setitem
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
+from rlcore.buffers.columns import put, row_bytes, zeros
+from rlcore.buffers.memory import refuse_beyond
 from rlcore.rng import check, restore, state_of
 from rlcore.stream import Step
 from rlcore.tree import Ring, Tree, map_, named_leaves
@@ -59,8 +61,13 @@ class Replay:
         if wrong := [name for name in OURS if name in columns]:
             raise ValueError(f"columns of a replay may not be named {wrong}: batches have these anyway")
         self.capacity, self.n_step, self.gamma = capacity, n_step, gamma
-        self._columns = {name: _zeros(capacity, spec) for name, spec in columns.items()}
-        self._columns["reward"] = np.zeros(capacity, np.float32)
+        specs = {**columns, "reward": ((), np.float32)}
+        refuse_beyond(
+            capacity * (row_bytes(specs) + 9),  # 9 of kind and succ
+            f"a replay of {capacity} rows",
+            "lower buffer_size, or keep less in a row",
+        )
+        self._columns = zeros((capacity,), specs)
         self._kind = np.zeros(capacity, np.int8)
         self._succ = np.zeros(capacity, np.int64)
         self._waiting: list[int] = []  # per stream, the row that waits for its successor
@@ -91,7 +98,7 @@ class Replay:
         row, end = self._written, self._written + len(keep)
         at = self._slots(row, len(keep))
         for name, column in self._columns.items():
-            _put(column, at, values[name])
+            put(column, at, values[name])
         closing: list[int] = []  # streams whose episodes ended, each of which a final observation follows
         for i in keep:
             before = self._waiting[stream + i]
@@ -108,7 +115,7 @@ class Replay:
                 self._waiting[stream + i] = row
             row += 1
         for i in closing:
-            _put(self._columns["obs"], self._begin(row), map_(itemgetter(i), step.final_obs))
+            put(self._columns["obs"], self._begin(row), map_(itemgetter(i), step.final_obs))
             row += 1
         self._written = row
 
@@ -262,26 +269,6 @@ class Replay:
         self._waiting = state["waiting"].tolist()
         self._checked = 0
         self._transitions = int(np.count_nonzero(self._kind))
-
-
-def _zeros(capacity: int, spec: Tree) -> Tree:
-    """A column for rows of this spec: (shape, dtype), or nested dicts and tuples of these."""
-    if isinstance(spec, dict):
-        return {name: _zeros(capacity, branch) for name, branch in spec.items()}
-    if not isinstance(spec, tuple):
-        raise TypeError(
-            f"a replay column is (shape, dtype), or a dict or tuple of these, with a tuple as shape; got {spec!r}"
-        )
-    if len(spec) == 2 and isinstance(spec[0], tuple) and all(isinstance(length, int) for length in spec[0]):
-        return np.zeros((capacity, *spec[0]), spec[1])
-    return tuple(_zeros(capacity, branch) for branch in spec)
-
-
-def _put(column: Tree, at: Any, value: Tree) -> None:
-    if type(column) is np.ndarray:  # nearly always
-        column[at] = value
-    else:
-        map_(lambda leaf, part: setitem(leaf, at, part), column, value)
 
 
 def _pairs(column: Tree, out: Tree) -> list[tuple[Array, Array]]:

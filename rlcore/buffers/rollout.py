@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.buffers.columns import check_rows, put, told, zeros
+from rlcore.buffers.columns import check_rows, put, row_bytes, told, zeros
+from rlcore.buffers.memory import refuse_beyond
 from rlcore.tree import Tree, map_, named_leaves
 
 OURS = {"reward": np.float32, "terminated": np.bool_, "truncated": np.bool_, "valid": np.bool_}  # of a Step
@@ -56,6 +57,11 @@ class Rollout:
             streams = self.columns["reward"].shape[1]
             raise ValueError(f"this rollout is of {streams} streams, which all come in one call; got {n}")
         check_rows("rollout", given, self._rows, n)
+        refuse_beyond(
+            self.length * n * row_bytes(self._specs),
+            f"a rollout of {self.length} steps of {n} streams",
+            "lower n_steps or n_envs",
+        )
         self.columns = zeros((self.length, n), self._specs)
 
     def clear(self) -> None:

@@ -530,7 +530,7 @@ def test_a_replay_that_makes_no_sense_is_refused(arguments, message):
 
 @pytest.mark.parametrize("spec", [np.float32, (4, np.float32), [(4,), np.float32]])
 def test_a_column_that_is_no_shape_and_dtype_is_refused(spec):
-    with pytest.raises(TypeError, match=r"a replay column is \(shape, dtype\)"):
+    with pytest.raises(TypeError, match=r"a column is \(shape, dtype\)"):
         replay(10, columns={**COLUMNS, "obs": spec})
 
 
