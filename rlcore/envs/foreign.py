@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from copy import deepcopy
+from functools import partial
 from operator import index
 from typing import Any, Literal
 
@@ -134,14 +135,14 @@ class ForeignEnv(VectorEnv):
             action = map_(self._checked, self._acting, action)
         self._lost = True  # until the end: an error or an interruption leaves some streams a step ahead of the others
         try:
-            given = self._workers.ask(self.env.step, map_(np.array, action))  # environments may write into theirs
+            obs, reward, terminated, truncated, info = self._workers.ask(
+                self.env.step,
+                map_(np.array, action),  # environments may write into theirs
+            )
         except KeyboardInterrupt:
-            if not self._workers.interrupted:
-                raise
-            return no_transition(
-                self.obs, self.n_envs
-            )  # theirs alone: here somebody catches the signal, to end in peace
-        obs, reward, terminated, truncated, info = given
+            if self._workers.interrupted:  # and not this process: here somebody catches the signal, to end in peace
+                return no_transition(self.obs, self.n_envs)
+            raise
         reward = self._intake.reward(reward)
         terminated = np.array(terminated, bool)
         truncated = np.asarray(truncated, bool) & ~terminated
@@ -156,40 +157,34 @@ class ForeignEnv(VectorEnv):
         self._lengths += valid
         if self._actions is not None:
             self._actions.append(map_(np.array, action))
-        final, told = obs, None
+        final: Any = obs
+        told: dict[str, Any] = {}
         ended = terminated | truncated
         if idle is not None or True in ended.tolist():
             over = ended if lost is None else ended & ~lost
             final, told = self._end(obs, ended, truncated, over if alone is None else over | alone, info)
         self.obs, self._lost = obs, False
-        return Step(
-            obs,
-            reward.astype(np.float32),
-            terminated,
-            truncated,
-            final,
-            valid,
-            {} if told is None else {"episode": told},
-        )
+        return Step(obs, reward.astype(np.float32), terminated, truncated, final, valid, told)
 
     def _end(
         self, obs: Any, ended: np.ndarray, truncated: np.ndarray, over: np.ndarray, info: dict[str, Any]
-    ) -> tuple[Any, Episodes | None]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Go on to the next episodes, in obs, where one is over; true successors, and what is told of episodes."""
         final, same_step = obs, self.mode is AutoresetMode.SAME_STEP
         if same_step and (over & ended).any():
             final = self._intake.last(obs, info, over & ended, truncated)
+            self._intake.look_for_sharing(obs, final, self.obs, over & ended, partial(self._resets.shares, info))
         self._later = self._resets.later(ended, over)
         which = over.nonzero()[0]
-        told: Episodes | None = (which, self._returns[which], self._lengths[which])
+        episodes: Episodes | None = (which, self._returns[which], self._lengths[which])
         if self._record_key is not None:
-            told = records(info, self._record_key)
+            episodes = records(info, self._record_key)
         if len(which):
             self._next(which)
             if self._resets.at_once and not (same_step and self.reseed == "once"):
                 final = map_(np.copy, obs) if final is obs else final
                 self._begin(over, obs)
-        return final, told if told is not None and len(told[0]) else None
+        return final, {"episode": episodes} if episodes is not None and len(episodes[0]) else {}
 
     def _begin_anew(self) -> Step:
         """Begin the episodes after the lost ones, in rows that are no transitions."""

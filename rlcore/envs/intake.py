@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from gymnasium import spaces
 
 from rlcore.envs.batch import LARGEST, beyond, complaint, empty_batch, finite, infinite_row, put, structure
 from rlcore.tree import Tree, leaves, map_
+
+DOUBT = 5  # ends of episodes that raise it
 
 
 class Intake:
@@ -27,6 +30,7 @@ class Intake:
             self.space = spaces.Dict({"obs": self.space, "action_mask": spaces.MultiBinary(int(n))})
         self._promised = structure(self.space)
         self._same_step = same_step  # what a step shows is never the last of an episode
+        self._ends = 0  # all of which look as if observations shared an array; DOUBT: one did not, or it was said
         self._seen = False  # first observations, whose bounds are checked
         self.lengths = np.zeros(self.n, np.int64)  # of the running episodes, for messages
 
@@ -73,6 +77,26 @@ class Intake:
             put(final, i, given)
         self._refuse_infinite(final, "info['final_obs']")
         return final
+
+    def look_for_sharing(
+        self, obs: Tree, final: Tree, before: Tree, ended: np.ndarray, shares: Callable[[int], bool | None]
+    ) -> None:
+        """ValueError if first observations are written over last ones, in one array; a warning if it looks so."""
+        lost = (
+            "that SAME_STEP loses each episode's last observation; have it give copies, or use another autoreset_mode"
+        )
+        for i in ended.nonzero()[0].tolist():
+            sure = shares(i)
+            if sure:
+                raise ValueError(f"stream {i} of {self.name} gives one array again and again, so {lost}")
+            if sure is None and self._ends < DOUBT and not _same(i, before, obs):
+                self._ends = self._ends + 1 if _same(i, final, obs) else DOUBT
+                if self._ends == DOUBT and _same(i, final, obs):
+                    warnings.warn(
+                        f"{self.name}: so far each episode's last observation was the first of the next one; it may be "
+                        f"that the environment gives one array again and again, and {lost}",
+                        stacklevel=4,
+                    )
 
     def reward(self, given: Any) -> np.ndarray:
         """Rewards (n,), each a finite float32."""
@@ -161,3 +185,8 @@ class Intake:
             raise ValueError(
                 f"stream {i} of {self.name}: {call} gave NaN or infinity in the observation after step {k}"
             )
+
+
+def _same(i: int, a: Tree, b: Tree) -> bool:
+    """Whether row i is the same in both, bit for bit."""
+    return all(x[i].tobytes() == y[i].tobytes() for x, y in zip(leaves(a), leaves(b)))

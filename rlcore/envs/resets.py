@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
-from rlcore.tree import map_
+from rlcore.tree import leaves, map_
 
 
 class Resets:
@@ -54,6 +54,14 @@ class Resets:
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         """Raw rewards, ends that end no game, streams that began one by themselves (None: none): what infos tell."""
         return reward, None, None
+
+    def shares(self, info: dict[str, Any], i: int) -> bool | None:
+        """Whether stream i gave a last observation in the array that holds a first one by now; None: nobody knows."""
+        now = getattr(self.env.unwrapped, "_env_obs", None) if isinstance(self.env.unwrapped, SyncVectorEnv) else None
+        if now is None:
+            return None
+        pairs = zip(leaves(info["final_obs"][i]), leaves(now[i]))
+        return any(np.shares_memory(np.asarray(a), np.asarray(b)) for a, b in pairs)
 
 
 class SeededResets(Resets):

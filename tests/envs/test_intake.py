@@ -11,9 +11,10 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from rlcore.agents import DQN
 from rlcore.agents.dqn import DQNConfig
 from rlcore.envs import ForeignEnv
+from rlcore.envs.toy import Chain, Forever
 from rlcore.harness import train
 from rlcore.rng import generator
-from tests.envs.worlds import World
+from tests.envs.worlds import Reuses, World
 
 MODES = list(AutoresetMode)
 NEXT, SAME, DISABLED = AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED
@@ -116,6 +117,56 @@ def test_bad_rewards_are_refused(reward):
     env.reset()
     with pytest.raises(ValueError, match=r"gave rewards of shape .*, expected \(2,\)"):
         env.step(np.zeros(2, int))
+
+
+# one array for all observations
+class Own(VectorWrapper):
+    """Of a class of its own, into which nobody sees."""
+
+    @property
+    def unwrapped(self):
+        return self
+
+
+@pytest.mark.fault(30)
+@pytest.mark.parametrize("mode", [NEXT, DISABLED])
+def test_an_environment_may_give_one_array_again_and_again(mode):
+    env = ForeignEnv(SyncVectorEnv([Reuses] * 2, autoreset_mode=mode, copy=False))
+    first = env.reset()[:, 0] - 0
+    steps = [env.step(np.zeros(2, int)) for _ in range(3)]
+    assert (steps[2].final_obs[:, 0] - first).tolist() == [3, 3]
+    assert (steps[2].obs[:, 0] - first).tolist() != [3, 3]
+
+
+@pytest.mark.fault(30)
+@pytest.mark.parametrize("around", [lambda env: env, VectorWrapper])
+def test_where_a_last_observation_is_lost_by_that_it_is_refused(around):
+    env = ForeignEnv(around(SyncVectorEnv([lambda: Reuses(2)] * 2, autoreset_mode=SAME)))
+    env.reset()
+    env.step(np.zeros(2, int))
+    with pytest.raises(ValueError, match=r"stream 0 of .* gives one array again and again, so that SAME_STEP loses"):
+        env.step(np.zeros(2, int))
+
+
+@pytest.mark.fault(30)
+def test_where_a_last_observation_seems_lost_it_is_said():
+    env = ForeignEnv(Own(SyncVectorEnv([lambda: Reuses(2)] * 2, autoreset_mode=SAME)))
+    env.reset()
+    for _ in range(5):
+        env.step(np.zeros(2, int))
+    with pytest.warns(UserWarning, match="so far each episode's last observation was the first of the next one"):
+        env.step(np.zeros(2, int))
+    for _ in range(20):
+        env.step(np.zeros(2, int))
+
+
+@pytest.mark.parametrize("make", [lambda: Chain(2, limit=3), lambda: Forever(3)])
+def test_what_comes_back_to_its_start_by_chance_is_not_suspected(make):
+    env = ForeignEnv(Own(SyncVectorEnv([make] * 2, autoreset_mode=SAME)))
+    env.reset()
+    rng = generator(0)
+    for _ in range(100):
+        env.step(rng.integers(2, size=2))
 
 
 # action masks
