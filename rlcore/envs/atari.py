@@ -51,13 +51,11 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class Atari:
-    """Gives a Gymnasium environment of one game at each call."""
+    """Gives a Gymnasium environment of one game at each call, of which SerialEnv and ProcessEnv seed only the first."""
 
     game: str  # as ale_py names it: ms_pacman
     protocol: Protocol
-    reseed: ClassVar[Literal["once"]] = (
-        "once"  # for SerialEnv and ProcessEnv: a seeded reset of ALE costs 0.1 s, a plain one 5 ms
-    )
+    reseed: ClassVar[Literal["once"]] = "once"  # a seeded reset of ALE costs 0.1 s, a plain one 5 ms
 
     def __call__(self, render_mode: str = "rgb_array") -> gymnasium.Env[Any, Any]:
         register_atari()
@@ -100,14 +98,16 @@ def atari_vector(
     protocol: str = "dqn",
     *,
     evaluation: bool = False,
+    reseed: Literal["episode", "once"] = "once",
     threads: int = 0,
     **changes: Any,
 ) -> VectorEnv:
     """n_envs games by ale_py's own vector environment, the fastest way to several of them.
 
-    threads: of the emulators, 0 for as many as there are cores. The frames are those of `atari` but for three things:
-    FIRE is held for one frame and before the no-ops, of which there are up to noop_max - 2; no-ops and sticky actions
-    are drawn by generators of C++; and the frame in which a game ends is not seen, the one before is seen again.
+    With reseed "episode", which costs 0.1 s a game, it resumes exactly; with "once" running games are lost. threads: of
+    the emulators, 0 for as many as there are cores. The frames are those of `atari` but for three things: FIRE is held
+    for one frame and before the no-ops, with which there are at most noop_max - 1; no-ops and sticky actions are drawn by
+    generators of C++; and the frame in which a game ends is not seen, the one before is seen again.
     """
     make = atari(game, protocol, evaluation=evaluation, **changes)
     p = make.protocol
@@ -127,15 +127,15 @@ def atari_vector(
         reward_clipping=False,  # so that whole games are counted by raw rewards
         life_loss_info=p.life_loss,  # episodic_life would begin a new game after each lost life
     )
-    return SignReward(ForeignEnv(env, seed)) if p.sign_reward else ForeignEnv(env, seed)
+    games = ForeignEnv(env, seed, reseed)
+    return SignReward(games) if p.sign_reward else games
 
 
 def rom(game: str) -> str:
     """The name that ale_py has for a game: ms_pacman for MsPacman, ALE/MsPacman-v5 or MsPacmanNoFrameskip-v4."""
     register_atari()
-    from ale_py import roms
-
-    known = {name.replace("_", ""): name for name in roms.get_all_rom_ids()}
+    games = [spec.kwargs["game"] for spec in gymnasium.registry.values() if spec.namespace == "ALE"]
+    known = {name.replace("_", ""): name for name in games}
     asked = re.sub(r"^ALE/|(NoFrameskip|Deterministic)?-v\d+$", "", game).replace("_", "").lower()
     if asked not in known:
         near = ", ".join(known[name] for name in get_close_matches(asked, known, n=3))

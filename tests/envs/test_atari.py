@@ -14,6 +14,7 @@ from rlcore.envs import SerialEnv
 from rlcore.envs.atari import PROTOCOLS, Frames, Protocol, atari, atari_vector, played, rom
 from rlcore.envs.capture import levels
 from rlcore.rng import generator
+from tests.envs.worlds import through_a_file
 
 pytest.importorskip("ale_py")
 pytest.importorskip("cv2")
@@ -350,7 +351,6 @@ def test_serial_envs_seed_a_game_once():
         ("breakout", "dqn", {"noop_max": 0, "fire": False}),
         ("breakout", "machado", {"full_action_space": True, "sticky": 0.0}),
         ("pong", "machado", {"frame_skip": 5, "stack": 2, "size": 64, "sticky": 0.0}),
-        ("space_invaders", "dqn", {"noop_max": 0, "fire": False}),
     ],
 )
 def test_the_vector_environment_gives_the_same_frames(game, protocol, changes):
@@ -361,7 +361,7 @@ def test_the_vector_environment_gives_the_same_frames(game, protocol, changes):
     assert vector.observation_space == singles[0].observation_space
     assert vector.action_space == singles[0].action_space
     rng, lost = generator(0), 0
-    for _ in range(300):
+    for _ in range(150):
         action = rng.integers(vector.action_space.n, size=2)
         step = vector.step(action)
         rows = [env.step(int(a)) for env, a in zip(singles, action)]
@@ -375,7 +375,7 @@ def test_the_vector_environment_gives_the_same_frames(game, protocol, changes):
             if terminated:
                 lost += 1
                 singles[i].reset()
-    assert lost > 0 or game == "pong" or protocol == "machado"
+    assert lost > 0 or protocol == "machado"
 
 
 def test_the_vector_environment_has_sticky_actions():
@@ -392,7 +392,7 @@ def test_the_vector_environment_counts_whole_games_by_raw_rewards():
     vector = atari_vector("space_invaders", 2, seed=0)
     vector.reset()
     rng, games, ends, seen = generator(0), [], 0, np.zeros(2)
-    while len(games) < 2:
+    while not games:
         step = vector.step(rng.integers(6, size=2))
         assert set(np.unique(step.reward)) <= {-1.0, 0.0, 1.0}
         seen += step.reward
@@ -414,3 +414,21 @@ def test_an_evaluation_by_the_vector_environment_is_bare():
         if step.terminated[0]:
             break
     assert step.terminated[0]
+
+
+@pytest.mark.parametrize("protocol", ["dqn", "machado"])
+def test_the_vector_environment_resumes_exactly_where_each_game_is_seeded(protocol):
+    def made(seed):
+        return atari_vector("breakout", 2, seed, protocol, reseed="episode", max_frames=120)
+
+    def steps(env, rng, n):
+        return [[a.copy() for a in env.step(rng.integers(4, size=2))[:6]] for _ in range(n)]
+
+    env, other = made(1), made(2)
+    env.reset()
+    steps(env, generator(0), 25)
+    state = through_a_file(env.state())
+    assert other.load(state).tobytes() == env.obs.tobytes()
+    for a, b in zip(steps(env, generator(1), 40), steps(other, generator(1), 40)):
+        assert all(x.tobytes() == y.tobytes() for x, y in zip(a, b))
+    assert atari_vector("breakout", 1).resumable == "no"
