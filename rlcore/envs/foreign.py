@@ -214,6 +214,7 @@ class ForeignEnv(VectorEnv):
                 stacklevel=2,
             )
         state |= {"resumable": "no" if self._lost else self.resumable, "numbers": self._numbers, "obs": self.obs}
+        state["anew"] = self._resets.anew
         if state["resumable"] == "replay":
             n = int(self._lengths.max())
             taken = map_(lambda *parts: np.stack(parts), *self._actions[-n:]) if n else None  # type: ignore[index]
@@ -233,7 +234,7 @@ class ForeignEnv(VectorEnv):
         state = deepcopy(state)  # it may be this environment's own, whose arrays the resets overwrite
         saved = self._intake.nested(state["obs"])
         self.obs, self._lost = None, True  # not started, should an environment fail
-        self.seed, self._numbers = state["seed"], np.array(state["numbers"])
+        self.seed, self._numbers, self._resets.anew = state["seed"], np.array(state["numbers"]), state["anew"]
         self._clear()
         if state["resumable"] == self.resumable == "replay":
             self._replay(state, saved)

@@ -17,6 +17,7 @@ class Resets:
 
     exact = False  # an episode's seed and its actions lead to where it is
     reseed: Literal["episode", "once"] = "episode"  # what costs little here
+    anew = False  # seen: a lost life ends the game, as ale_py's episodic_life has it
     why = "its episodes do not begin by seeds of their own"  # and it is not exact
 
     def __init__(self, env: Any, mode: AutoresetMode):
@@ -86,7 +87,6 @@ class AtariResets(SeededResets):
     def __init__(self, env: Any, mode: AutoresetMode):
         super().__init__(env, mode)
         self._lives = self._frames = np.zeros(env.num_envs, np.int32)
-        self._anew = False  # a lost life ends the game (episodic_life), it does not go on (life_loss_info)
 
     def _reset(self, mask: np.ndarray | None, seed: Any) -> tuple[Any, dict[str, Any]]:
         if seed is not None:
@@ -99,13 +99,14 @@ class AtariResets(SeededResets):
         self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, info: dict[str, Any]
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         """Rewards are as they come: reward_clipping=False where the raw ones are wanted."""
+        # after a lost life the game goes on (life_loss_info), until a stream is seen to begin another (episodic_life)
         lives, frames = info["lives"], info["episode_frame_number"]
         alone = (frames < self._frames) & ~(terminated | truncated)
         some = bool(alone.any())
-        self._anew |= some
+        self.anew |= some
         lost = terminated & ~truncated & (lives > 0) & (lives < self._lives)
         self._lives, self._frames = lives.copy(), frames.copy()
-        return reward, lost & (not self._anew), alone if some else None
+        return reward, lost & (not self.anew), alone if some else None
 
 
 class PoolResets(Resets):

@@ -267,6 +267,11 @@ def test_ale_with_a_game_for_each_life():
         obs = step.obs.copy()
     assert 1 <= (~np.array(valid)).sum() <= 2
     assert told >= 6
+    with pytest.warns(UserWarning, match="cannot be resumed exactly"):
+        state = copy.deepcopy(env.state())
+    other = ForeignEnv(atari("breakout", episodic_life=True))
+    other.load(state)
+    assert [other.step(rng.integers(4, size=2)).valid.all() for _ in range(60)] == [False] + [True] * 59
 
 
 # EnvPool
