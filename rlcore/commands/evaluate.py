@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rlcore.api import Run
+from rlcore.envs.wrappers import learning
 from rlcore.harness import load_state
 from rlcore.harness.files import present
 
@@ -26,11 +27,18 @@ def main(run: Path, /, episodes: int = EPISODES, best: bool = False) -> None:
 
 
 def take_best(trained: Run, folder: Path) -> None:
-    """Put the policy of a run's best evaluation in the place of its last one."""
+    """Put the policy of a run's best evaluation, and what its wrappers had learned, in the place of the last one."""
     if not present(folder / "best").is_dir():
         raise ValueError(f"{folder} has no evaluation yet, so no best policy; leave out --best to take the last one")
     stored = load_state(folder / "best")
+    wrappers, learned = learning(trained.env), stored.get("learned", [])
+    if len(wrappers) != len(learned):
+        raise ValueError(f"{folder / 'best'} is of {len(learned)} learning wrappers, the run has {len(wrappers)}")
+    for wrapper, own in zip(wrappers, learned):
+        wrapper.check_own(own)
     trained.agent.actor.load(stored["actor"])
+    for wrapper, own in zip(wrappers, learned):
+        wrapper.load_own(own)
     trained.t = stored["t"]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from rlcore.agents.base import Agent, Policy
 from rlcore.envs.base import VectorEnv
+from rlcore.envs.wrappers import learning
 from rlcore.harness.loop import due
 from rlcore.harness.record import Recorder
 from rlcore.harness.storage import save_state
@@ -126,7 +127,8 @@ class Evaluation:
     def _keep(self, t: int, mean: float) -> None:
         try:
             if self.best is not None:
-                save_state(self.best, {"t": t, "mean": mean, "actor": self.agent.actor.state()})
+                learned = [wrapper.own_state() for wrapper in learning(self.env)]  # which moves on with training
+                save_state(self.best, {"t": t, "mean": mean, "actor": self.agent.actor.state(), "learned": learned})
         except OSError as error:
             self.faults += 1
             self.recorder.scalar("faults/best", self.faults, t)

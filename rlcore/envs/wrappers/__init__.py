@@ -1,7 +1,7 @@
 """Wrappers of ours: around a VectorEnv, on all its streams at once."""
 
 from rlcore.envs.wrappers.actions import ClipAction, RandomizeAction, RescaleAction
-from rlcore.envs.wrappers.base import Wrapper, innermost, twin
+from rlcore.envs.wrappers.base import Wrapper, innermost, learning, twin
 from rlcore.envs.wrappers.frame_stack import FrameStack
 from rlcore.envs.wrappers.normalize import NormalizeObservation, NormalizeReward
 from rlcore.envs.wrappers.observations import (
@@ -36,5 +36,6 @@ __all__ = [
     "TimeLimit",
     "Wrapper",
     "innermost",
+    "learning",
     "twin",
 ]

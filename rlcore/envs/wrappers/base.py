@@ -19,6 +19,8 @@ class Wrapper(VectorEnv):
     Episodes in `step.info` are counted by the innermost environment: raw rewards, whole games, whatever wrappers do.
     """
 
+    learns = False  # whether its own state is something learned without which no policy acts as it did
+
     def __init__(self, env: VectorEnv, **settings: Any):
         if not isinstance(env, VectorEnv):
             raise TypeError(
@@ -140,6 +142,13 @@ class Wrapper(VectorEnv):
 def twin(trained: VectorEnv, bare: VectorEnv) -> VectorEnv:
     """An environment to evaluate on: bare, in the wrappers of the one trained on, as `Wrapper.on` puts them."""
     return trained.on(twin(trained.env, bare)) if isinstance(trained, Wrapper) else bare
+
+
+def learning(env: VectorEnv) -> list[Wrapper]:
+    """The wrappers that learn, outermost first; the own states of a twin's serve those of the one trained on."""
+    if not isinstance(env, Wrapper):
+        return []
+    return [*([env] if env.learns else []), *learning(env.env)]
 
 
 def innermost(env: VectorEnv) -> VectorEnv:

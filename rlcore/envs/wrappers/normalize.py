@@ -74,6 +74,8 @@ class NormalizeObservation(Wrapper):
     as they are: cast or rescale them first. epsilon: added to the variance. clip: None does not clip.
     """
 
+    learns = True
+
     def __init__(self, env: VectorEnv, clip: float | None = 10.0, epsilon: float = 1e-8):
         if clip is not None and not clip > 0:
             raise ValueError(f"NormalizeObservation: clip must be positive or None, got {clip}")
