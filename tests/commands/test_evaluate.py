@@ -31,7 +31,8 @@ def test_the_best_policy_sees_observations_as_it_did_when_it_was_the_best(run):
     exported, moved = (
         next(w for w in _wrappers(r.env) if w.exported().get("kind") == "normalize") for r in (best, last)
     )
-    assert np.array_equal(exported.exported()["mean"], mean) and not np.allclose(moved.exported()["mean"], mean)
+    assert np.array_equal(exported.exported()["mean"], mean)
+    assert not np.allclose(moved.exported()["mean"], mean)
     again = evaluate(best.agent.policy(), best._evaluation_env(EVALUATION, 4), 4)[0]
     assert again.mean() == stored["mean"]
 
@@ -47,7 +48,8 @@ def test_the_command_says_of_which_step_the_policy_is(run, capsys):
     main(["eval", str(run), "--episodes", "2"])
     main(["eval", str(run), "--episodes", "2", "--best"])
     last, best = capsys.readouterr().out.splitlines()
-    assert last.endswith("after 768 steps") and best.endswith("after 256 steps")
+    assert last.endswith("after 768 steps")
+    assert best.endswith("after 256 steps")
 
 
 def _wrappers(env):
