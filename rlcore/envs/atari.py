@@ -106,8 +106,8 @@ def atari_vector(
 
     With reseed "episode", which costs 0.1 s a game, it resumes exactly; with "once" running games are lost. threads: of
     the emulators, 0 for as many as there are cores. The frames are those of `atari` but for three things: FIRE is held
-    for one frame and before the no-ops, with which there are at most noop_max - 1; no-ops and sticky actions are drawn by
-    generators of C++; and the frame in which a game ends is not seen, the one before is seen again.
+    for one frame, before the no-ops, and counts as one of them; no-ops and sticky actions are drawn by generators of
+    C++; and the frame in which a game ends is not seen, the one before is seen again.
     """
     make = atari(game, protocol, evaluation=evaluation, **changes)
     p = make.protocol
