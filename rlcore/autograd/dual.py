@@ -59,7 +59,7 @@ def operands(x: Any, y: Any) -> tuple[Any, Any]:
     return weak(x), weak(y)
 
 
-def zero_like(x: Any) -> Any:
+def zero(x: Any) -> Any:
     """Zero to compare x with: for NumPy's float32 an array, 0.3 us less in an operation than a Python number."""
     return _ZERO if x.dtype is _ZERO.dtype and isinstance(x, np.ndarray) else 0
 
@@ -73,12 +73,12 @@ _ZEROS = np.zeros(1 << 18, np.float32)  # 1 MB, read in part
 def rectified(x: Any, out: Any = None) -> Any:
     """max(x, 0) of an array; against many zeros NumPy takes half the time it takes against one."""
     many = 4096 <= x.size <= _ZEROS.size and x.dtype is _ZEROS.dtype and isinstance(x, np.ndarray)
-    return np.maximum(x, _ZEROS[: x.size].reshape(x.shape) if many else zero_like(x), out=out)
+    return np.maximum(x, _ZEROS[: x.size].reshape(x.shape) if many else zero(x), out=out)
 
 
 def where_positive(g: Any, y: Any) -> Any:
     """g where the array y is above 0, else 0."""
-    mask = (y > zero_like(y)).astype(y.dtype)  # half the time of sign, and less than a product with bool
+    mask = (y > zero(y)).astype(y.dtype)  # half the time of sign, and less than a product with bool
     if traced(g):
         return g * mask
     mask *= g
@@ -170,6 +170,18 @@ def row_sum(x: Any, axis: int) -> Any:
     if isinstance(x, np.ndarray) and x.ndim == 2 and axis in (1, -1) and x.dtype.char in "fd":
         return x.dot(_ones(x.shape[1], x.dtype))[:, None]  # 0.4 of the time of sum(axis=1)
     return summed(x, axis, True)
+
+
+def one_minus(x: Any) -> Any:
+    """1 - x for an x that nobody else has: in its own memory."""
+    return 1 - x if traced(x) or x.ndim == 0 else np.subtract(1, x, out=x)
+
+
+def row_max(x: Any, axis: int) -> Any:
+    """The largest elements along an axis that stays, with length 1."""
+    if isinstance(x, np.ndarray) and x.ndim == 2 and axis in (1, -1) and x.shape[1] <= 32 < len(x):
+        return x.T.copy().max(axis=0)[:, None]  # a sixth of the time for 256 rows of 2, a third for 18
+    return x.max(axis=axis, keepdims=True)
 
 
 def ones_for(x: Any) -> Any:

@@ -9,6 +9,8 @@ import numpy as np
 
 from rlcore.autograd import as_array, as_variable
 from rlcore.autograd import functions as F
+from rlcore.autograd.dual import row_sum
+from rlcore.autograd.function import Function
 from rlcore.backend import xp_of
 from rlcore.distributions.base import Distribution, array_like, floats, lazy, log_under, one_of, register_kl
 
@@ -57,7 +59,7 @@ class Categorical(Distribution):
         p = self.p.array
         cdf = p.cumsum(axis=-1, dtype=np.float64)  # in float64 u * total < total always: no value of probability 0
         u = xp_of(p).asarray(rng.random((*sample_shape, *self.batch_shape, 1))) * cdf[..., -1:]
-        return as_variable((cdf <= u).sum(axis=-1))
+        return as_variable((cdf > u).argmax(axis=-1))
 
     def log_prob(self, x: Any) -> Any:
         x = _integers("Categorical", x)
@@ -74,7 +76,24 @@ class Categorical(Distribution):
 
     @property
     def entropy(self) -> Any:
-        return -F.sum(self.p * log_under(self.log_p), axis=-1)
+        return Entropy().apply(self.log_p)
+
+
+class Entropy(Function):
+    """Of logarithms of probabilities (..., n), in one vertex: half the time of five."""
+
+    saves = "log_p"
+
+    def forward(self, log_p: Any) -> Any:
+        return -row_sum(np.exp(log_p) * _above_least(log_p), -1)[..., 0]
+
+    def backward(self, gy: Any, log_p: Any) -> Any:
+        return -gy.reshape(*gy.shape, 1) * (np.exp(log_p) * (_above_least(log_p) + 1))
+
+
+def _above_least(log_p: Any) -> Any:
+    """-inf lifted to the least float: 0 * log 0 is 0."""
+    return np.maximum(log_p, np.finfo(log_p.dtype).min)
 
 
 def _checked_mask(mask: Any, logit: Any) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 
 from rlcore import rng as _rng
 from rlcore.autograd.config import config
-from rlcore.autograd.dual import floats, raw, rectified, row_sum, sum_to, weak, where_positive, zero_like
+from rlcore.autograd.dual import floats, one_minus, raw, rectified, row_max, row_sum, sum_to, weak, where_positive, zero
 from rlcore.autograd.function import UFUNCS, Function
 from rlcore.autograd.functions.array import reshape
 from rlcore.autograd.functions.joining import concat
@@ -183,7 +183,7 @@ class Softplus(Function):
 
     def forward(self, x):
         if self.beta == 1:
-            return np.maximum(x, zero_like(x)) + np.log1p(np.exp(-abs(x)))
+            return np.maximum(x, zero(x)) + np.log1p(np.exp(-abs(x)))
         x = x * self.beta
         return (np.maximum(x, 0) + np.log1p(np.exp(-abs(x)))) * (1 / self.beta)
 
@@ -224,7 +224,7 @@ class Tanh(Function):
         return np.tanh(x)
 
     def backward(self, gy, y):
-        return gy * (1 - y * y)
+        return gy * one_minus(y * y)
 
 
 def tanh(x):
@@ -254,7 +254,7 @@ class Softmax(Function):
         self.axis = axis
 
     def forward(self, x):
-        e = np.exp(x - x.max(axis=self.axis, keepdims=True))
+        e = np.exp(x - row_max(x, self.axis))
         return e / row_sum(e, self.axis)
 
     def backward(self, gy, y):
@@ -273,7 +273,7 @@ class LogSoftmax(Function):
         self.axis = axis
 
     def forward(self, x):
-        shifted = x - x.max(axis=self.axis, keepdims=True)
+        shifted = x - row_max(x, self.axis)
         return shifted - np.log(row_sum(np.exp(shifted), self.axis))
 
     def backward(self, gy, y):
