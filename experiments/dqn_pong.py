@@ -1,7 +1,7 @@
 """DQN on Pong from pixels in a million frames: `python experiments/dqn_pong.py --seed 0`.
 
-Settings are RL Zoo's for 10 million steps, but for less exploration, a smaller replay, three-step returns and a learning
-rate two and a half times as high. Another game: `--game breakout`.
+Settings are RL Zoo's for 10 million steps, but for less exploration, a smaller replay, three-step returns and a
+learning rate two and a half times as high. Another game: `--game breakout`.
 """
 
 from dataclasses import dataclass
