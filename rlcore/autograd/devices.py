@@ -37,8 +37,10 @@ def mover(device: Any) -> Callable[[Any], Any]:
         raise ValueError(f"to_device: expected '@numpy', '@cupy' or '@cupy:1', got {device!r}")
     try:
         cupy = importlib.import_module("cupy")
-    except ImportError as error:
-        raise RuntimeError(f"to_device: {name} needs CuPy; install rlcore[cuda12] or rlcore[cuda13]") from error
+    except (ImportError, OSError, RuntimeError) as error:  # it is absent, or was built for another CUDA
+        raise RuntimeError(
+            f'to_device: {name} needs CuPy ({error}); run: pip install "rlcore[cuda12]" or "rlcore[cuda13]"'
+        ) from error
     there = parts[1] and cupy.cuda.Device(int(parts[1]))
 
     def move(array: Any) -> Any:
