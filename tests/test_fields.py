@@ -105,7 +105,7 @@ def test_numbers_become_pythons_own():
     assert config.hidden == (3,)
     assert type(config.hidden[0]) is int
     assert config.epsilon == Schedule(0.1)
-    assert PPOConfig(clip_range_vf=0.3, target_kl=None).clip_range_vf == Schedule(0.3)
+    assert PPOConfig(clip_range=1, clip_range_vf=1, target_kl=None).clip_range == Schedule(1.0)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from rlcore.stream import Step
 from rlcore.tree import Tree, map_
 
 GENERATORS = ("acting", "learning", "policy")
+LogStd = Annotated[float, Range(-20, 20)]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class PPOConfig:
     gamma: Fraction = 0.99  # discount per step
     gae_lambda: Fraction = 0.95  # decay of the advantage estimate's trace: 0 is the TD error, 1 Monte Carlo
     clip_range: Distance = Schedule(0.2)  # how far from 1 a ratio of probabilities is rewarded
-    clip_range_vf: Distance | None = None  # how far a value may move in an update; none: as far as it likes
+    clip_range_vf: Positive | None = None  # how far a value may move in an update; none: as far as it likes
     normalize_advantage: bool = True  # to mean 0 and deviation 1 within each minibatch
     ent_coef: Weight = 0.0  # weight of the entropy in the loss
     vf_coef: Weight = 0.5  # weight of the value loss
@@ -44,9 +45,7 @@ class PPOConfig:
     hidden: tuple[Count, ...] = (64, 64)  # units of the hidden layers, of policy and value each
     activation: Literal["tanh", "relu"] = "tanh"  # after each hidden layer
     ortho_init: bool = True  # orthogonal weights at the start
-    log_std_init: Annotated[float, Range(-20, 20)] = (
-        0.0  # logarithm of the deviation of continuous actions at the start
-    )
+    log_std_init: LogStd = 0.0  # logarithm of the deviation of continuous actions at the start
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -177,8 +176,8 @@ class PPO(Agent):
         log_prob, n = distribution.log_prob(batch["action"]), len(advantage)
         policy_loss = clipped_surrogate(log_prob, batch["log_prob"], advantage, clip_range)
         if config.clip_range_vf is not None:
-            limit = config.clip_range_vf(self.t)
-            value = batch["value"] + F.clip(value - batch["value"], -limit, limit)
+            moved = F.clip(value - batch["value"], -config.clip_range_vf, config.clip_range_vf)
+            value = batch["value"] + moved
         value_loss = F.mean_squared_error(value, batch["return"])
         entropy_loss = F.sum(distribution.entropy) * (-1 / n)
         loss = policy_loss + config.vf_coef * value_loss

@@ -104,7 +104,7 @@ def loss_by_loops(weights, kind, batch, old, values, advantage, returns, config,
         surrogate = min(ratio * a, max(1 - clip, min(1 + clip, ratio)) * a)
         v = layers(value, obs)[0]
         if config.clip_range_vf is not None:
-            v = old_value + max(-config.clip_range_vf(0), min(config.clip_range_vf(0), v - old_value))
+            v = old_value + max(-config.clip_range_vf, min(config.clip_range_vf, v - old_value))
         total += (-surrogate - config.ent_coef * entropy + config.vf_coef * (v - ret) ** 2) / n
     return total
 
