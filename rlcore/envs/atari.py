@@ -15,6 +15,8 @@ from rlcore.envs.base import VectorEnv
 from rlcore.envs.foreign import ForeignEnv
 from rlcore.envs.wrappers.rewards import SignReward
 
+FPS = 60  # of the console
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -200,6 +202,7 @@ class Frames(gymnasium.Wrapper[np.ndarray, int, np.ndarray, int]):
         self._fire = meanings.index("FIRE") if p.fire and "FIRE" in meanings else None
         self.observation_space = gymnasium.spaces.Box(0, 255, (p.stack, *self._size), np.uint8)
         self._obs = np.zeros((p.stack, *self._size), np.uint8)
+        self.metadata = {**env.metadata, "render_fps": FPS / p.frame_skip}
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

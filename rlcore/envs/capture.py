@@ -51,7 +51,8 @@ def levels(env: Any) -> list[Any]:
 def probe(make: Callable[[], Any]) -> bool:
     """Whether a captured state, put into a fresh environment, gives the same next steps bit for bit.
 
-    A state may show late, as a time limit does: what `capture` leaves out must not change in the steps before it.
+    A state may show late, as a time limit does: what `capture` leaves out must not change in the steps before it. Not
+    found is what first changes later than that, a curriculum in an object of its own, say.
     """
     here, there = make(), make()
     if here.unwrapped is there.unwrapped:  # then it is the one in use, and no second can be had

@@ -290,6 +290,7 @@ def test_a_real_game_by_the_protocol():
     grey, rgb = ale.getScreenGrayscale().astype(float), ale.getScreenRGB().astype(float)
     assert abs(grey - rgb @ [0.2989, 0.5870, 0.1140]).max() <= 0.51
     assert env.render().shape == (HEIGHT, WIDTH, 3)
+    assert env.metadata["render_fps"] == 15  # pictures a second, at the speed of the console
 
 
 def test_a_game_is_cut_at_its_limit():

@@ -85,6 +85,13 @@ def played(env, rng, steps):
     return seen
 
 
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """MuJoCo writes its log into the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("name", DOMAINS)
 def test_a_resumed_domain_goes_on_bit_for_bit(name):
     make_env, how = DOMAINS[name]
@@ -126,6 +133,7 @@ def test_processes_play_the_same_games():
         env.close()
 
 
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize(
     ("name", "module", "shape", "reseed"),
     [

@@ -13,6 +13,12 @@ from rlcore.envs.maker import maker
 from tests.envs.worlds import through_a_file
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """MuJoCo writes its log into the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+
 def mujoco(name):
     pytest.importorskip("mujoco")
     return lambda: gymnasium.make(name, disable_env_checker=True)
@@ -42,10 +48,9 @@ def steps(env, actions):
     return result
 
 
-# Ant's and Humanoid's rewards need what lags behind the state: their models warn, so that only one of them is here
+# Ant's rewards need what lags behind the state
 @pytest.mark.parametrize("name", ["HalfCheetah-v5", "Hopper-v5", "Ant-v5", "InvertedDoublePendulum-v5", "ale"])
-def test_a_state_goes_on_bit_for_bit(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # MuJoCo writes a log there
+def test_a_state_goes_on_bit_for_bit(name):
     make = ale() if name == "ale" else mujoco(name)
     env, other = advanced(make, 1), advanced(make, 2, 7)
     load_captured(other, through_a_file(capture(env)))
