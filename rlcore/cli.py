@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -106,7 +107,10 @@ def _value(argv: list[str], option: str) -> str | None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the command `rlcore`."""
-    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv is None:
+        argv = sys.argv[1:]
+        sys.path.append(str(Path.cwd()))  # where the module of `--env MODULE:ID` may be, as with `python -m rlcore`
+    argv = list(argv)
     try:
         given = _given(argv)
         app, algorithms = tyro.extras.SubcommandApp(), tyro.extras.SubcommandApp()
@@ -118,7 +122,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             if name in COMMANDS:
                 app.command(name=name)(import_module(f"rlcore.commands.{COMMANDS[name]}").main)
         app.cli(prog="rlcore", args=argv, config=(tyro.conf.OmitArgPrefixes,), registry=REGISTRY)
-    except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:  # an extra is missing, a loss NaN
+    except (
+        ValueError,
+        TypeError,
+        OSError,
+        ImportError,
+        FloatingPointError,
+    ) as error:  # an extra is missing, a loss NaN
         sys.exit(f"rlcore: {error}")
     except KeyboardInterrupt:
         print("rlcore: interrupted; the same command with --resume goes on from the last checkpoint", file=sys.stderr)

@@ -2,7 +2,9 @@
 
 import json
 import re
+import sys
 
+import gymnasium
 import pytest
 
 from rlcore import api
@@ -157,6 +159,20 @@ def test_bad_input_ends_with_one_line(words, message, tmp_path):
     with pytest.raises(SystemExit, match=f"^rlcore: {message}"):
         main([*words, *root])
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_finds_modules_where_it_is_called(tmp_path, monkeypatch, capsys):
+    entry = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"
+    (tmp_path / "module_of_mine.py").write_text(f"import gymnasium\ngymnasium.register('Own-v0', '{entry}')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
+    monkeypatch.setattr(sys, "argv", ["rlcore", "train", "dqn", "--env", "module_of_mine:Own-v0", "--steps", "0"])
+    try:
+        main()
+    finally:
+        gymnasium.registry.pop("Own-v0", None)
+        sys.modules.pop("module_of_mine", None)
+    assert "mean return" in capsys.readouterr().out
 
 
 def test_a_folder_that_exists_is_left_alone(tmp_path):

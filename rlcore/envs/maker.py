@@ -35,7 +35,9 @@ def maker(make: str | Make, **kwargs: Any) -> Make:
     except (gymnasium.error.Error, ModuleNotFoundError) as error:
         near = get_close_matches(name, gymnasium.registry, n=3)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise ValueError(f"unknown environment id {make!r}{hint} ({type(error).__name__})") from None
+        if isinstance(error, gymnasium.error.NamespaceNotFound) and not module:
+            hint = "; in MODULE:ID a module is imported first, one that registers it"
+        raise ValueError(f"unknown environment id {make!r}{hint} ({type(error).__name__}: {error})") from None
     # by its spec, as another process may not have it registered; Streams checks what Gymnasium's checker would
     return partial(by_spec, spec, **kwargs)
 
