@@ -18,6 +18,7 @@ from rlcore.harness.record import Recorder
 from rlcore.harness.storage import save_state
 from rlcore.stream import Step
 
+LONG = 100_000  # steps after which somebody who waits for the first episode is told
 LONGEST = 1_000_000  # steps of an episode, after which it is taken for one that never ends
 
 
@@ -53,12 +54,18 @@ def evaluate(
                 number[i] += env.n_envs
                 begun[i] = k
             policy.reset(step.ended)
+        if k == LONG and not begun[number < episodes].all():
+            warnings.warn(
+                f"an episode of an evaluation has not ended in {k:,} steps yet; where episodes may never end, give "
+                "them a time_limit (--time-limit)",
+                stacklevel=2,
+            )
         if k == limit:
             limit = int(begun[number < episodes].min(initial=k)) + LONGEST
             if limit == k:
                 raise ValueError(
-                    f"evaluate: an episode has not ended in {LONGEST:,} steps; wrap the environment in "
-                    "gymnasium.wrappers.TimeLimit"
+                    f"evaluate: an episode has not ended in {LONGEST:,} steps; cut it with time_limit "
+                    "(--time-limit), or wrap the environment in gymnasium.wrappers.TimeLimit"
                 )
     return returns, lengths
 

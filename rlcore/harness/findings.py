@@ -15,6 +15,7 @@ from rlcore.envs.capture import levels
 from rlcore.harness.walks import Walk, first_end
 
 PATIENCE = 10  # times the steps of a walk, for an episode that did not end in it
+REMEDY = "train with time_limit (--time-limit), wrap it in TimeLimit, or register it with max_episode_steps"
 LARGE, SMALL, APART = 10.0, 1e-2, 100.0  # scale of rewards or observations; ratio between elements of one
 
 
@@ -140,11 +141,11 @@ def _episodes(case: Case) -> Iterator[Finding]:
         if limit or steps < case.steps:
             yield Finding("ok", "episodes", text)
         elif end := first_end(case.env, PATIENCE * steps, case.seed):
-            yield Finding("ok", "episodes", f"a random one ended after {end:,} steps; {limited}")
+            text = f"a random one ended after {end:,} steps; {limited}: those of a policy may never end"
+            yield Finding("warning", "episodes", text, REMEDY)
         else:
             text = f"a random episode has not ended after {PATIENCE * steps:,} steps; {limited}: it may never end"
-            remedy = "wrap it in gymnasium.wrappers.TimeLimit, or register it with max_episode_steps"
-            yield Finding("problem", "episodes", text, remedy)
+            yield Finding("problem", "episodes", text, REMEDY)
         return
     lengths = sorted(e.length for e in ended)
     cut, both = (sum(e.truncated and e.terminated == t for e in ended) for t in (False, True))

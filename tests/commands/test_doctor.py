@@ -26,7 +26,7 @@ def test_a_problem_has_a_remedy_and_an_exit_code(capsys):
     assert end.value.code == 1
     out = capsys.readouterr().out
     assert re.search(
-        r"^problem  episodes +a random episode has not ended .*\n +-> wrap it in gymnasium.wrappers.TimeLimit",
+        r"^problem  episodes +a random episode has not ended .*\n +-> train with time_limit",
         out,
         re.M,
     )

@@ -78,8 +78,15 @@ def test_an_episode_that_never_ends_is_an_error(monkeypatch):
     assert evaluate(Always(), Scripted([10, 3], [1.0, 2.0]), 5)[1].tolist() == [10, 3, 10, 3, 10]
     assert evaluate(Always(), Scripted([9, 10**9], [1.0, 2.0]), 1)[1].tolist() == [9]
     for lengths in ([11, 10**9], [3, 10**9], [10**9, 10], [11, 3]):
-        with pytest.raises(ValueError, match=r"not ended in 10 steps; .*gymnasium\.wrappers\.TimeLimit"):
+        with pytest.raises(ValueError, match=r"not ended in 10 steps; .*--time-limit.*gymnasium\.wrappers\.TimeLimit"):
             evaluate(Always(), Scripted(lengths, [1.0, 2.0]), 4)
+
+
+def test_whoever_waits_for_a_long_episode_is_told(monkeypatch):
+    monkeypatch.setattr(module, "LONG", 10)
+    evaluate(Always(), Scripted([9, 8], [1.0, 2.0]), 8)
+    with pytest.warns(UserWarning, match="an episode of an evaluation has not ended in 10 steps yet"):
+        evaluate(Always(), Scripted([9, 12], [1.0, 2.0]), 2)
 
 
 def watch(folder, means, episodes=2, every=10):
