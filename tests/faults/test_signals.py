@@ -53,7 +53,7 @@ DRIVER = """
         os._exit(0)
 
     train(root / "whole", lambda *step: None)
-    rng, codes, reached, rounds = random.Random(seed), [], 0, 0
+    rng, codes, between, rounds = random.Random(seed), [], 0, 0
     while codes.count(75) + codes.count(130) < wanted:
         folder, rounds = root / str(rounds), rounds + 1
         while not (folder / "finished").exists():
@@ -73,10 +73,11 @@ DRIVER = """
             codes.append(code)
             path, state = newest_state(folder / "checkpoints")
             assert state["t"] == int(path.name[5:])
+            between += state["t"] % 700 > 0 and not finished
         one, other = (newest_state(root / name / "checkpoints")[1] for name in ("whole", folder.name))
         compare("", one, other)
         assert scores(root / "whole") == scores(folder)
-    print(codes.count(75), codes.count(130), rounds)
+    print(codes.count(75), codes.count(130), between)
 """
 
 
@@ -91,9 +92,10 @@ def run_python(code, *args, timeout=120):
 def test_a_run_that_signals_end_goes_on_bit_for_bit(tmp_path, wanted):
     done = run_python(DRIVER, tmp_path, wanted, 1, timeout=600)
     assert done.returncode == 0, done.stderr
-    requeued, interrupted, _ = map(int, done.stdout.split())
+    requeued, interrupted, between = map(int, done.stdout.split())
     assert requeued + interrupted >= wanted
     assert requeued > 0
+    assert between > wanted // 2  # saved when the signal came, not only when a checkpoint was due
 
 
 # The command, with workers, in a terminal of its own.

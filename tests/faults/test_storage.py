@@ -97,11 +97,11 @@ KILLS = """
                 work(done)
             finally:
                 os._exit(3)
-        os.read(saves, 1)
+        os.close(done)
+        assert os.read(saves, 1), "it cannot save"
         time.sleep(random.uniform(0, 0.03))
         os.kill(pid, signal.SIGKILL)
         os.close(saves)
-        os.close(done)
         assert os.waitpid(pid, 0)[1] == signal.SIGKILL
         part = Part()
         t = Checkpoint(root, 1, part=part).restore()
@@ -513,6 +513,25 @@ def test_the_newest_whole_ones_are_kept(tmp_path_factory, keep, events, draws):
                         checkpoint.restore()
                     return
     assert load_state(best) == {"x": 1}
+
+
+@pytest.mark.fault(10)
+@pytest.mark.parametrize("again", [False, True])
+def test_a_save_that_went_bad_costs_no_good_one(tmp_path, again):
+    """Neither one that this process has written, nor one that it has found."""
+    part, checkpoint = saved(tmp_path, 30, 1, 1, keep=3)
+    if again:
+        part, checkpoint = restored(tmp_path, keep=3)
+    path = tmp_path / "step-000000000031" / "tensors.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    part.write(1)
+    checkpoint.save(part.t)
+    assert [int(path.name[5:]) for path in checkpoints(tmp_path)] == [33, 32, 31, 30]
+    part.write(1)
+    checkpoint.save(part.t)
+    assert [int(path.name[5:]) for path in checkpoints(tmp_path)] == [34, 33, 32]
 
 
 # row 12: other versions

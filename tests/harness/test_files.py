@@ -76,6 +76,7 @@ def test_a_replacement_that_fails_between_its_renames_leaves_the_old_one_readabl
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == ["state", "state/new"]
 
 
+@pytest.mark.fault(22)
 def test_a_file_is_never_overwritten(tmp_path):
     write(tmp_path / "a", b"1")
     with pytest.raises(FileExistsError):
@@ -86,6 +87,7 @@ def test_a_file_is_never_overwritten(tmp_path):
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.fault(18)
 def test_only_regular_files_are_read(tmp_path):
     write(tmp_path / "a", b"secret")
     (tmp_path / "link").symlink_to(tmp_path / "a")
@@ -95,6 +97,7 @@ def test_only_regular_files_are_read(tmp_path):
             read(tmp_path / name)
 
 
+@pytest.mark.fault(18)
 def test_only_regular_files_are_written_to(tmp_path):
     write(tmp_path / "a", b"precious")
     (tmp_path / "link").symlink_to(tmp_path / "a")
