@@ -13,6 +13,7 @@ import autograd
 import checkpoints
 import convolution
 import imports
+import monitoring
 import optimizers
 import recurrent
 import training
@@ -38,7 +39,7 @@ def main() -> None:
     write = parser.parse_args().write
     rulers = [timing.ruler()]
     rows = []
-    for subject in (autograd, updates, optimizers, recurrent, convolution, training, imports, checkpoints):
+    for subject in (autograd, updates, optimizers, recurrent, convolution, training, monitoring, imports, checkpoints):
         rows += subject.rows()
         rulers.append(timing.ruler())
     threads = "one thread" if timing.COUNT == "1" else f"{timing.COUNT} threads"

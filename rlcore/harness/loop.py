@@ -39,4 +39,4 @@ def train(agent: Agent, env: VectorEnv, steps: int, hooks: Sequence[Hook] = (), 
 
 def due(t: int, n_envs: int, every: int) -> bool:
     """Whether something done every so many rows falls on this step."""
-    return t // every > (t - n_envs) // every
+    return t % every < n_envs

@@ -13,8 +13,9 @@ from typing import Any
 from rlcore.harness.record import Recorder
 from rlcore.stream import Step
 
-REFRESH = 0.25  # seconds between drawings
+REFRESH = 1.0  # seconds between drawings
 PLAIN = 10.0  # seconds between lines where there is no terminal: in a file, a pipe, a notebook
+SHARE = 0.01  # of the time that drawing may take: a call of rich takes 1 ms, a slow connection longer
 ROOM = 14  # columns of a terminal that a short bar and the time left take
 
 
@@ -51,6 +52,7 @@ class Progress:
         if now >= self._next:
             self._next = now + self._every
             self._guarded(self._draw)
+            self._next = max(self._next, now + (time.monotonic() - now) / SHARE)
 
     def _draw(self) -> None:
         seconds = max(time.monotonic() - self._start, 1e-9)
