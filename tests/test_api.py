@@ -7,6 +7,7 @@ import sys
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 import rlcore
 from rlcore import api
@@ -85,6 +86,40 @@ def test_one_environment_is_not_trained_and_evaluated_at_once():
 def test_bad_input_is_refused_in_one_message(call, message):
     with pytest.raises((ValueError, TypeError), match=message):
         call()
+
+
+class Nested(gymnasium.Env):
+    """Ends at once; the two parts of its observations have as many axes as each other's batches."""
+
+    observation_space = spaces.Tuple((spaces.Discrete(3), spaces.Dict({"x": spaces.Box(-1, 1, (2,))})))
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return (1, {"x": np.zeros(2, np.float32)}), {}
+
+    def step(self, action):
+        return self.reset()[0], 0.0, True, False, {}
+
+
+def test_predict_takes_one_nested_observation_or_a_batch():
+    run = rlcore.PPO(Nested, n_envs=3, n_steps=4)
+    for one in [(1, {"x": np.ones(2)}), [1, {"x": [1, 1]}], Nested().reset()[0]]:
+        action, state = run.predict(one)
+        assert (np.shape(action), state) == ((), None)
+        assert action in run.env.action_space
+    assert run.predict((np.array([1, 2]), {"x": np.ones((2, 2))}))[0].shape == (2,)
+    assert run.predict(run.env.reset())[0].shape == (3,)
+    for wrong, words in [
+        ({"x": 1}, r"an observation that is a dict, .* promises a tuple of \[0, 1\]"),
+        ((1, {"y": 1}), r"an observation\[1\] that is a dict of \['y'\]"),
+        ((1, {"x": np.ones(3)}), r"an observation\[1\]\['x'\] of shape \(3,\); expected \(2,\)"),
+        ((1.5, {"x": np.ones(2)}), r"an observation\[0\] of dtype float64; expected int64"),
+        ((1, {"x": np.ones((2, 2))}), r"have shapes \(\), \(2, 2\)"),
+        ((np.array([1, 2, 0]), {"x": np.ones((2, 2))}), r"have shapes \(3,\), \(2, 2\)"),
+    ]:
+        with pytest.raises(ValueError, match=f"predict: .*{words}"):
+            run.predict(wrong)
 
 
 def test_a_vector_env_without_a_known_auto_reset_mode_is_refused():

@@ -67,14 +67,24 @@ def complaint(promised: Tree, obs: Any, path: str = "") -> str:
             return ""
         wanted = f"{promised.shape} {promised.dtype}"
         return f"an observation{path} of shape {array.shape} {array.dtype}, its observation_space promises {wanted}"
-    names = list(promised) if isinstance(promised, dict) else list(range(len(promised)))
+    if words := _misnested(promised, obs, path):
+        return words
+    return next(filter(None, [complaint(promised[k], obs[k], f"{path}[{k!r}]") for k in _names(promised)]), "")
+
+
+def _names(promised: Tree) -> list[Any]:
+    return list(promised) if isinstance(promised, dict) else list(range(len(promised)))
+
+
+def _misnested(promised: Tree, obs: Any, path: str) -> str:
+    """In words, how an observation that should be a dict or a tuple is not the one promised; "" if it is."""
+    names = _names(promised)
     nested = isinstance(obs, dict if isinstance(promised, dict) else (tuple, list))
     given = list(obs) if isinstance(obs, dict) else list(range(len(obs))) if nested else []
-    if not nested or set(given) != set(names):
-        got = f"a {type(obs).__name__} of {given}" if nested else f"a {type(obs).__name__}"
-        wanted = f"a {type(promised).__name__} of {names}"
-        return f"an observation{path} that is {got}, its observation_space promises {wanted}"
-    return next(filter(None, [complaint(promised[k], obs[k], f"{path}[{k!r}]") for k in names]), "")
+    if nested and set(given) == set(names):
+        return ""
+    got = f"a {type(obs).__name__} of {given}" if nested else f"a {type(obs).__name__}"
+    return f"an observation{path} that is {got}, its observation_space promises a {type(promised).__name__} of {names}"
 
 
 def beyond(space: Any, obs: Any, path: str = "") -> tuple[str, bool]:
@@ -125,16 +135,27 @@ def infinite_row(batch: Tree, n: int) -> int:
 
 
 def as_batch(obs: Any, space: Any) -> tuple[Any, bool]:
-    """Observations with a leading axis, and whether it was put there; ValueError names a wrong shape or dtype."""
-    if isinstance(space, (spaces.Dict, spaces.Tuple)):
-        return obs, False
-    array = np.asarray(obs)
-    if array.dtype.kind not in "biuf" or (space.dtype.kind in "iu" and array.dtype.kind == "f"):
-        raise ValueError(f"predict: an observation of dtype {array.dtype}; expected {space.dtype}")
-    single = array.shape == space.shape
-    if not single and array.shape[1:] != space.shape:
+    """Observations with a leading axis, and whether it was put there; ValueError names a wrong shape, dtype or nest."""
+    promised = structure(space)
+    arrays = _arrays(promised, obs)
+    single = {array.shape == leaf.shape for leaf, array in zip(leaves(promised), leaves(arrays))}
+    if len(single) > 1 or (single == {False} and len({len(array) for array in leaves(arrays)}) > 1):
+        shapes = ", ".join(str(array.shape) for array in leaves(arrays))
         raise ValueError(
-            f"predict: an observation of shape {array.shape}; expected {space.shape} or (N, *{space.shape})"
+            f"predict: parts of an observation, or of as many observations each; they have shapes {shapes}"
         )
-    array = array.astype(np.float32 if space.dtype.kind == "f" else space.dtype, copy=False)
-    return (array[None] if single else array), single
+    return (map_(lambda array: array[None], arrays), True) if single == {True} else (arrays, False)
+
+
+def _arrays(promised: Tree, obs: Any, path: str = "") -> Tree:
+    if not isinstance(promised, Leaf):
+        if words := _misnested(promised, obs, path):
+            raise ValueError(f"predict: {words}")
+        parts = {k: _arrays(promised[k], obs[k], f"{path}[{k!r}]") for k in _names(promised)}
+        return parts if isinstance(promised, dict) else tuple(parts.values())
+    array, shape, dtype = np.asarray(obs), promised.shape, promised.dtype
+    if array.dtype.kind not in "biuf" or (dtype.kind in "iu" and array.dtype.kind == "f"):
+        raise ValueError(f"predict: an observation{path} of dtype {array.dtype}; expected {dtype}")
+    if array.shape != shape and array.shape[1:] != shape:
+        raise ValueError(f"predict: an observation{path} of shape {array.shape}; expected {shape} or (N, *{shape})")
+    return array.astype(np.float32 if dtype.kind == "f" else dtype, copy=False)
