@@ -12,6 +12,7 @@ import numpy as np
 from rlcore import rng as rngs
 from rlcore.actor_critic import MASK, ActorCritic, Gaussian, actor_critic
 from rlcore.agents.base import Agent, Descent, Policy, means_of, rows_of
+from rlcore.autograd import as_array
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.buffers import Rollout
@@ -94,9 +95,8 @@ class PPO(Agent):
 
     def act(self, obs: Any) -> tuple[Any, dict[str, Any]]:
         distribution = self.acting_model.distribution(obs)
-        action = map_(_array, distribution.sample(rng=self.rngs["acting"]))
-        extra = {"action": action, "log_prob": distribution.log_prob(action).array}
-        return self.model.head.to_env(action), extra
+        action, log_prob = distribution.sample_log_prob(rng=self.rngs["acting"])
+        return self.model.head.to_env(action), {"action": action, "log_prob": log_prob}
 
     def observe(self, obs: Any, action: Any, step: Step, extra: dict[str, Any], stream: int = 0) -> None:
         rollout, n = self.rollout, len(step.reward)
@@ -247,13 +247,9 @@ class ActorPolicy(Policy):
     def __call__(self, obs: Any) -> Any:
         distribution = self.model.distribution(obs)
         action = distribution.mode if self.rng is None else distribution.sample(rng=self.rng)
-        return self.model.head.to_env(map_(_array, action))
+        return self.model.head.to_env(map_(as_array, action))
 
     def exported(self) -> tuple[Any, dict[str, Any]]:
         model = self.model
         mask = {"mask": MASK} if model.masked else {}
         return lambda obs: model.policy(model.body(obs)), {**model.head.exported(), **mask}
-
-
-def _array(variable: Any) -> np.ndarray:
-    return variable.array

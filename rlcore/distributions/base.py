@@ -12,6 +12,7 @@ from rlcore.autograd import Variable, as_array, as_variable, force_backprop_mode
 from rlcore.autograd import functions as F
 from rlcore.autograd.function import recording
 from rlcore.backend import xp_of
+from rlcore.tree import map_
 
 Shape = int | tuple[int, ...]
 
@@ -56,6 +57,11 @@ class Distribution:
     def sample_n(self, n: int, *, rng: np.random.Generator | None = None) -> Any:
         """n draws of each."""
         return self.sample(n, rng=rng)
+
+    def sample_log_prob(self, *, rng: np.random.Generator | None = None) -> tuple[Any, Any]:
+        """A draw of each and its log_prob, as arrays: what acting needs."""
+        x = map_(as_array, self.sample(rng=rng))
+        return x, self.log_prob(x).array
 
     def _draw(self, sample_shape: tuple[int, ...], rng: np.random.Generator) -> Any:
         raise NotImplementedError

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rlcore import rng as _rng
 from rlcore.autograd import as_array, as_variable
 from rlcore.autograd import functions as F
 from rlcore.autograd.dual import row_sum
@@ -60,6 +61,17 @@ class Categorical(Distribution):
         cdf = p.cumsum(axis=-1, dtype=np.float64)  # in float64 u * total < total always: no value of probability 0
         u = xp_of(p).asarray(rng.random((*sample_shape, *self.batch_shape, 1))) * cdf[..., -1:]
         return as_variable((cdf > u).argmax(axis=-1))
+
+    def sample_log_prob(self, *, rng: np.random.Generator | None = None) -> tuple[Any, Any]:
+        """A draw of each and its log_prob, as arrays: as by `sample`, in half the time."""
+        x = self.logit.array
+        x = x - x.max(axis=-1, keepdims=True)
+        cdf = np.exp(x).cumsum(axis=-1, dtype=np.float64)
+        total = cdf[..., -1:]
+        u = xp_of(x).asarray((_rng.default() if rng is None else rng).random(total.shape)) * total
+        draw = (cdf > u).argmax(axis=-1)
+        log_prob = xp_of(x).take_along_axis(x, draw[..., None], axis=-1) - np.log(total)
+        return draw, log_prob[..., 0].astype(x.dtype)
 
     def log_prob(self, x: Any) -> Any:
         x = _integers("Categorical", x)

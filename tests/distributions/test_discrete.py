@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from rlcore import distributions as D
+from rlcore import tree
 from rlcore.autograd import Variable, no_backprop_mode
 from rlcore.autograd import functions as F
 from rlcore.autograd.gradient_check import check_backward, check_double_backward
@@ -194,3 +195,27 @@ def test_what_was_computed_without_a_graph_still_has_gradients():
 def test_bernoulli_looks_whether_values_are_binary_when_asked():
     d = D.Bernoulli(np.array([0.25, 0.25, 0.25]), binary_check=True)
     np.testing.assert_allclose(d.log_prob(np.array([0, 1, 2])).array, [np.log(0.75), np.log(0.25), -np.inf])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: D.Categorical(logit=x),
+        lambda x: D.Categorical(logit=x, mask=np.tile(MASK, (500, 1))),
+        lambda x: D.Categorical(logit=x.reshape(10, 100, 3)),
+        lambda x: D.MultiCategorical(x, [1, 2]),
+        lambda x: D.Independent(D.Bernoulli(logit=x)),
+        lambda x: D.Independent(D.Normal(x, np.ones_like(x))),
+        lambda x: D.Product({"a": D.Categorical(logit=x), "b": (D.Independent(D.Bernoulli(logit=x)),)}),
+    ],
+)
+def test_draws_come_with_their_log_prob(make):
+    logit = generator(0).normal(size=(1_000, 3)).astype(np.float32) * 3
+    d = make(logit)
+    draw, log_prob = d.sample_log_prob(rng=generator(1))
+    expected = dict(tree.named_leaves(tree.map_(lambda v: v.array, d.sample(rng=generator(1)))))
+    for path, leaf in tree.named_leaves(draw):
+        assert type(leaf) is np.ndarray
+        np.testing.assert_array_equal(leaf, expected[path])
+    assert log_prob.dtype == np.float32
+    np.testing.assert_allclose(log_prob, d.log_prob(draw).array, rtol=1e-5, atol=1e-6)
