@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty
@@ -11,6 +12,8 @@ from gymnasium.vector import AsyncVectorEnv
 
 from rlcore.envs.base import EnvError
 
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+
 
 class Workers:
     """Asks a vector environment; where it has worker processes, an error in one comes with its traceback."""
@@ -19,6 +22,7 @@ class Workers:
         self.env, self._base = env, env.unwrapped
         self._heard: list[tuple[int, type[BaseException], Any, str]] = []  # worker, exception, its value, traceback
         self._over = ""  # why they cannot be asked again
+        self.interrupted = False  # they ended by a signal to end, which terminals and schedulers send to all processes
         self._separate = isinstance(self._base, AsyncVectorEnv)
         if self._separate:
             self._base.error_queue = _Ear(self._base.error_queue, self._heard)
@@ -39,11 +43,6 @@ class Workers:
                 raise EnvError(f"{self.env}: {told}") from error
             raise
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether they ended by a Ctrl-C, which a terminal sends to all processes."""
-        return any(kind is KeyboardInterrupt for _, kind, _, _ in self._heard)
-
     def close(self) -> None:
         """Close the environment; workers of which one has failed are ended, as they would be waited for in vain."""
         if not self._over:
@@ -63,10 +62,12 @@ class Workers:
                     self._base.error_queue.get(timeout=0.2)
         if self._heard:
             worker, kind, value, trace = self._heard[0]
+            self.interrupted = any(kind is KeyboardInterrupt for _, kind, _, _ in self._heard)
             self._over = f"environment {worker} raised {kind.__name__}: {value}"
             return f"{self._over}\n\nIn its process:\n{trace}"
         if isinstance(error, (EOFError, OSError)):
             codes = [(i, process.exitcode) for i, process in enumerate(self._base.processes)]
+            self.interrupted = any(c is not None and -c in SIGNALS for _, c in codes)
             dead = [f"the process of environment {i} ended with exit code {c}" for i, c in codes if c is not None]
             self._over = "; ".join(dead) or "a process has closed its pipe"
         elif not isinstance(error, Exception):
