@@ -18,6 +18,7 @@ from rlcore.envs.base import EnvError, episode_seed
 from rlcore.envs.batch import put
 from rlcore.envs.maker import Make, maker, new_envs, reseed_of
 from rlcore.envs.memory import carve, layout, size
+from rlcore.envs.preflight import cores, refuse_large, refuse_many, refuse_place, refuse_unsendable
 from rlcore.envs.streams import OnFault, Reseed
 from rlcore.envs.vector import OwnEnv, refuse_settings
 from rlcore.envs.worker_process import PLAIN, RESTARTED, GoneError, Job, Worker, at_work
@@ -25,7 +26,6 @@ from rlcore.tree import Tree, map_
 
 START_S = 60  # for a worker to import what it needs, besides the time for a step
 LEAVE_S = 5  # for a worker to close its environments
-FDS = 4  # of this process for a worker: a connection, what tells of its end and of ours, one to spare
 TIMED = ("begin", "restart", "render")  # commands that take about as long as a step; a replay may take minutes
 
 
@@ -51,8 +51,7 @@ class ProcessEnv(OwnEnv):
         made = maker(make)
         reseed = reseed_of(made) if reseed is None else reseed
         refuse_settings("ProcessEnv", n_envs, reseed, on_fault)
-        if os.name != "posix":
-            raise ValueError("ProcessEnv needs Linux or macOS; use SerialEnv here")
+        refuse_place()
         if start not in ("forkserver", "spawn"):
             raise ValueError(
                 f"ProcessEnv: start must be 'forkserver' or 'spawn' (fork copies locks held), got {start!r}"
@@ -61,18 +60,19 @@ class ProcessEnv(OwnEnv):
             raise ValueError(f"ProcessEnv: timeout_s must be more than 0 seconds, got {timeout_s}")
         if workers is not None and not 1 <= workers <= n_envs:
             raise ValueError(f"ProcessEnv: workers must be 1 to n_envs, {n_envs}, got {workers}")
-        if multiprocessing.current_process().daemon:
-            raise ValueError("ProcessEnv: a daemonic process may start no others; start this one with daemon=False")
-        _refuse_unsendable(made)
-        self.workers = min(n_envs, _cores()) if workers is None else workers
-        _refuse_many(self.workers)
+        refuse_unsendable(made)
+        self.workers = min(n_envs, cores()) if workers is None else workers
+        refuse_many(self.workers)
         (env,) = new_envs(made, 1)
         super().__init__(env, made, n_envs, seed, reseed, on_fault)
-        env.close()
+        with suppress(Exception):  # it was only to be looked at
+            env.close()
         self.timeout_s, self._pid = timeout_s, os.getpid()
         self._context: Any = multiprocessing.get_context(start)
         self._plan = layout(self.observation_space, self.action_space, n_envs)
-        self._buffer = self._context.RawArray("b", size(self._plan) + 16 * self.workers)  # unlinked at birth
+        needed = size(self._plan) + 16 * self.workers
+        refuse_large(needed)
+        self._buffer = self._context.RawArray("b", needed)  # unlinked at birth
         edges = [n_envs * w // self.workers for w in range(self.workers + 1)]
         self._arrays(carve(self._plan, self._buffer), [slice(a, b) for a, b in pairwise(edges)])
         self._at = at_work(self._plan, self._buffer, self.workers)
@@ -106,7 +106,8 @@ class ProcessEnv(OwnEnv):
         try:
             return Worker(self._context, self._buffer, bytes(ForkingPickler.dumps(job)))
         except (OSError, EOFError) as error:
-            raise EnvError(f"worker {w} could not be started ({type(error).__name__}: {error}){_GUARD}") from error
+            what = f"worker {w} could not be started ({type(error).__name__}: {error})"
+            raise EnvError(f"{what}: RLIMIT_NPROC (ulimit -u) or the memory may be used up{_GUARD}") from error
 
     def _ready(self, w: int) -> None:
         try:
@@ -165,6 +166,9 @@ class ProcessEnv(OwnEnv):
         else:
             map_(np.copyto, acting, action)
         for worker in self._running:
+            if worker.owing:  # since a command was interrupted
+                self._settle()
+        for worker in self._running:
             worker.step(turn)
         deadline = monotonic() + self.timeout_s
         some = False
@@ -185,7 +189,12 @@ class ProcessEnv(OwnEnv):
             raise ValueError(_FORKED)
         if not self._running:
             raise ValueError("ProcessEnv: it is closed; make a new one")
-        self._settle(begins=command in ("begin", "load"))
+        self._settle()
+        if command in ("begin", "load"):
+            for w, worker in enumerate(self._running):
+                if not worker.alive:
+                    self._running[w] = self._born(w)
+                    self._ready(w)
         asked = [w for w, given in enumerate(args) if given is not None]
         for w in asked:
             self._running[w].ask(command, args[w] or ())
@@ -207,21 +216,17 @@ class ProcessEnv(OwnEnv):
             raise errors[0]
         return values
 
-    def _settle(self, begins: bool) -> None:
-        """Hear what an interrupted command left unsaid, and replace workers that are gone if episodes begin anyway."""
+    def _settle(self) -> None:
+        """Hear what an interrupted command left unsaid."""
         deadline = monotonic() + self.timeout_s
         for w, worker in enumerate(self._running):
             if worker.owing:
-                with suppress(EnvError, ValueError):  # of what is lost already
-                    try:
-                        worker.take(deadline - monotonic())
-                    except GoneError as gone:
-                        self._buried(w, gone)
-            if not worker.alive:
-                if not begins:
-                    raise EnvError(f"worker {w} is gone; reset() begins new episodes in a new one")
-                self._running[w] = self._born(w)
-                self._ready(w)
+                try:
+                    worker.take(deadline - monotonic())
+                except GoneError as gone:
+                    self._buried(w, gone)
+                except (EnvError, ValueError):  # of what is lost already
+                    pass
 
     def close(self) -> None:
         if os.getpid() != self._pid:  # the workers are another process's
@@ -231,11 +236,8 @@ class ProcessEnv(OwnEnv):
             with suppress(GoneError, EnvError, ValueError):  # of what nobody waits for any more
                 if worker.owing:
                     worker.take(min(self.timeout_s, LEAVE_S))
-            try:
-                if worker.alive and not worker.owing:
-                    worker.ask("close", ())
-            except GoneError:
-                worker.kill()
+            if worker.alive and not worker.owing:
+                worker.ask("close", ())
         for worker in self._running:
             try:
                 if worker.owing:
@@ -264,35 +266,3 @@ def _leave_all(workers: list[Worker], pid: int) -> None:
         for worker in workers:
             worker.leave(LEAVE_S)
         workers.clear()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _refuse_unsendable(make: Make) -> None:
-    try:
-        ForkingPickler.dumps(make)
-    except Exception as error:  # whatever its parts raise
-        raise ValueError(
-            f"ProcessEnv: make, {make!r}, cannot be sent to another process ({type(error).__name__}: {error}): it must "
-            f"be an id or a callable from the top level of a module, or functools.partial of one; no lambda, no "
-            f"function inside another one, no open file"
-        ) from None
-
-
-def _refuse_many(workers: int) -> None:
-    """ValueError if this process may not open what so many workers need."""
-    import resource
-
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        used = len(os.listdir("/dev/fd"))
-    except OSError:
-        used = 16
-    needed = used + FDS * workers + 16  # and some to start with
-    if limit != resource.RLIM_INFINITY and needed > limit:
-        raise ValueError(
-            f"ProcessEnv: {workers} workers need {needed} file descriptors with the {used} that are open, but "
-            f"RLIMIT_NOFILE is {limit}; raise it (ulimit -n {needed}), or take fewer workers"
-        )

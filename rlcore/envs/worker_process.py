@@ -74,23 +74,30 @@ class Worker:
     def ask(self, command: str, args: tuple[Any, ...]) -> None:
         """Send it a command of COMMANDS."""
         self.owing = True
-        with suppress(OSError):
+        with suppress(OSError):  # as above
             os.write(self._fd, ASK)
             self._connection.send((command, args))
 
     def take(self, seconds: float | None) -> tuple[bytes, Any]:
         """The reply and what comes with it; EnvError or ValueError if it is an error, GoneError if there is none."""
+        if not self.alive:
+            raise GoneError("is gone")
         if not self._poll.poll(None if seconds is None else max(0.0, seconds * 1000)):
             raise GoneError(f"has not answered for {seconds:.3g} s")
-        with suppress(OSError, EOFError):
+        try:
             reply = os.read(self._fd, 1)
-            if reply:
-                more: Any = None if reply in (PLAIN, MORE) else self._connection.recv()
-                self.owing = False
-                if reply == ERROR:
-                    raise (ValueError if more[0] else EnvError)(more[1])
-                return reply, more
-        raise GoneError(self._end())
+            more: Any = None if reply in (PLAIN, MORE, b"") else self._connection.recv()
+        except (OSError, EOFError):
+            reply = b""
+        except BaseException:  # an interruption: nobody knows how much has been read
+            self.kill()
+            raise
+        if not reply:
+            raise GoneError(self._end())
+        self.owing = False
+        if reply == ERROR:
+            raise (ValueError if more[0] else EnvError)(more[1])
+        return reply, more
 
     def _end(self) -> str:
         self.process.join(1)
@@ -102,7 +109,7 @@ class Worker:
     def kill(self) -> None:
         """End it at once."""
         if self.alive:
-            self.alive = self.owing = False
+            self.alive, self.owing, self._fd = False, False, -1  # a file opened next may get its number
             self.process.kill()
             self.process.join()
             self._connection.close()

@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import gymnasium
 import numpy as np
@@ -48,12 +49,13 @@ def steps(env, k, rng=None):
 
 
 def until(env, rng):
-    """Steps that are transitions, until there is one that is not."""
-    while True:
+    """The observations before the next step that is not all transitions, and this step."""
+    for _ in range(200):
         before = env.obs.copy()
         step = env.step(rng.integers(4, size=env.n_envs))
         if not step.valid.all():
             return before, step
+    raise AssertionError("every row was a transition")
 
 
 def played(make, k):
@@ -601,3 +603,46 @@ def test_too_few_file_descriptors_are_said_before_anything_starts():
     last = done.stderr.strip().split("\n")[-1]
     assert last.startswith("ValueError: ProcessEnv: 32 workers need ")
     assert "RLIMIT_NOFILE is 64; raise it (ulimit -n " in last
+
+
+@pytest.mark.fault(49)
+def test_too_little_shared_memory_is_said_before_anything_starts(monkeypatch):
+    full = os.statvfs("/")
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=1, f_frsize=full.f_frsize))
+    with pytest.raises(
+        ValueError, match=r"arrays take 28 MiB of shared memory, free are 0 MiB in .*; make /dev/shm larger"
+    ):
+        ProcessEnv(partial(World, spaces.Box(0, 255, (10**7,), np.uint8)), 1)
+
+
+@pytest.mark.fault(40)
+def test_an_interruption_leaves_no_reply_to_the_wrong_question(monkeypatch):
+    """Whether it comes while nothing was heard, or in the middle of a reply."""
+    env, bare = ProcessEnv(Walk, 3, workers=2), SerialEnv(Walk, 3)
+    env.reset(), bare.reset()
+    steps(env, 3), steps(bare, 3)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    for at in ("_poll", "_connection"):
+        worker = env._running[1]
+        inner = getattr(worker, at)
+        fake = SimpleNamespace(
+            poll=interrupted, recv=interrupted, send=getattr(inner, "send", None), close=lambda: None
+        )
+        monkeypatch.setattr(worker, at, fake)
+        with pytest.raises(KeyboardInterrupt):
+            env.state()  # a save that a second Ctrl-C ends
+        monkeypatch.setattr(worker, at, inner)
+        if at == "_poll":
+            assert frozen(steps(env, 5)) == frozen(steps(bare, 5))
+    with pytest.raises(EnvError, match=r"worker 1 .* is gone"):
+        steps(env, 1)
+    env.reset(), bare.reset()
+    assert frozen(steps(env, 5)) == frozen(steps(bare, 5))
+    env.close()
+
+
+def frozen(step):
+    return [a.tolist() for a in step[:6]]
