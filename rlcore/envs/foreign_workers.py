@@ -44,10 +44,14 @@ class Workers:
             raise
 
     def close(self) -> None:
-        """Close the environment; workers of which one has failed are ended, as they would be waited for in vain."""
+        """Close the environment; where a worker has failed all are ended, as Gymnasium would wait for it in vain."""
         if not self._over:
-            self.env.close()
-            return
+            try:
+                self.env.close()
+                return
+            except (EOFError, OSError):  # a worker has ended since it was last asked
+                if not self._separate:
+                    raise
         for process in self._base.processes:
             process.terminate()
         for process in self._base.processes:

@@ -92,6 +92,16 @@ def test_a_signal_to_the_workers_lets_a_run_end_in_peace(sent, gone):
 
 
 @pytest.mark.fault(40)
+def test_workers_that_have_ended_can_be_closed():
+    env, processes = in_processes()
+    env.reset()
+    os.kill(processes[0].pid, signal.SIGINT)
+    processes[0].join(10)
+    env.close()
+    assert not any(process.is_alive() for process in processes)
+
+
+@pytest.mark.fault(40)
 def test_a_ctrl_c_of_ours_passes_and_is_remembered():
     env, processes = in_processes()
     env.reset()
