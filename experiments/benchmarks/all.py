@@ -12,6 +12,7 @@ from pathlib import Path
 import autograd
 import checkpoints
 import convolution
+import environments
 import imports
 import monitoring
 import optimizers
@@ -20,7 +21,7 @@ import training
 import updates
 
 README = Path(__file__).with_name("README.md")
-PACKAGES = ("numpy", "gymnasium", "torch", "stable-baselines3")
+PACKAGES = ("numpy", "gymnasium", "torch", "stable-baselines3", "ale-py")
 
 
 def versions() -> str:
@@ -39,7 +40,18 @@ def main() -> None:
     write = parser.parse_args().write
     rulers = [timing.ruler()]
     rows = []
-    for subject in (autograd, updates, optimizers, recurrent, convolution, training, monitoring, imports, checkpoints):
+    for subject in (
+        autograd,
+        updates,
+        optimizers,
+        recurrent,
+        convolution,
+        training,
+        environments,
+        monitoring,
+        imports,
+        checkpoints,
+    ):
         rows += subject.rows()
         rulers.append(timing.ruler())
     threads = "one thread" if timing.COUNT == "1" else f"{timing.COUNT} threads"
