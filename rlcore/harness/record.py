@@ -86,7 +86,8 @@ class Recorder:
             if names != self._names or len(self._values) > CHUNK:
                 self._sum_up()
                 self._names = names
-            self._values += [v if type(v) is float else _number(v) for v in stats.values()]
+            for v in stats.values():  # most are of two kinds, for which a call would take longer than the rest
+                self._values.append(v if type(v) is float else v.item() if type(v) is np.ndarray else _number(v))
         if step.info and "episode" in step.info:
             self._add_episodes(t, *step.info["episode"])
         if self.histograms_every:
@@ -94,7 +95,7 @@ class Recorder:
             if self._draw and stats:  # gradients are those of an update in this step: a checkpoint holds none
                 self._draw = False
                 self._draw_model(t)
-        if due(t, self.n_envs, self.every):
+        if t % self.every < self.n_envs:  # due
             self.flush(t)
 
     def _add_episodes(self, t: int, streams: np.ndarray, returns: np.ndarray, lengths: np.ndarray) -> None:
