@@ -17,7 +17,9 @@ def encoded(value: Any) -> dict[str, Any] | None:
     Also None for an ALE with sticky actions: the action that it may repeat is not in its state.
     """
     if _is(value, "ale_py", "ALEInterface"):
-        return None if value.getFloat("repeat_action_probability") else {"kind": "ale", "value": _serialized(value)}
+        if value.getFloat("repeat_action_probability"):
+            return None
+        return {"kind": "ale", "value": np.frombuffer(value.cloneState(include_rng=True).serialize(), np.uint8)}
     if _is(value, "mujoco", "MjData"):
         mujoco: Any = sys.modules["mujoco"]
         spec = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -46,21 +48,14 @@ def restore(state: dict[str, Any], here: Any) -> None:
         ) from None
 
 
-def seen_through(value: Any) -> Any:
-    """What shows if a simulator that no capture reaches, or MuJoCo's model, has changed; None for anything else."""
-    if _is(value, "mujoco", "MjModel"):
-        mujoco: Any = sys.modules["mujoco"]
-        buffer = np.empty(mujoco.mj_sizeModel(value), np.uint8)
-        mujoco.mj_saveModel(value, None, buffer)
-        return buffer.tobytes()
-    if _is(value, "ale_py", "ALEInterface"):
-        return _serialized(value).tobytes()
-    state = encoded(value)
-    return None if state is None else state["value"].tobytes()
-
-
-def _serialized(ale: Any) -> np.ndarray:
-    return np.frombuffer(ale.cloneState(include_rng=True).serialize(), np.uint8)
+def seen_through(value: Any) -> bytes | None:
+    """What shows whether MuJoCo's model, which is in no state, has changed; None for anything else."""
+    if not _is(value, "mujoco", "MjModel"):
+        return None
+    mujoco: Any = sys.modules["mujoco"]
+    buffer = np.empty(mujoco.mj_sizeModel(value), np.uint8)
+    mujoco.mj_saveModel(value, None, buffer)
+    return buffer.tobytes()
 
 
 def _derived(data: Any) -> dict[str, np.ndarray]:

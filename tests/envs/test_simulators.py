@@ -98,17 +98,17 @@ def test_sticky_actions_of_ale_are_in_no_state():
     assert probe(maker("ALE/Breakout-v5", repeat_action_probability=0.0))
 
 
-class Heavier(gymnasium.Wrapper):
-    """Changes MuJoCo's model, which is in no state."""
+class Magnetic(gymnasium.Wrapper):
+    """Changes MuJoCo's model, which is in no state, where it does not show yet."""
 
     def step(self, action):
-        self.unwrapped.model.body_mass[1] += 1e-3
+        self.unwrapped.model.opt.magnetic[0] += 1e-3
         return self.env.step(action)
 
 
 def test_the_probe_sees_a_model_that_changes():
     make = mujoco("Hopper-v5")
-    assert not probe(lambda: Heavier(make()))
+    assert not probe(lambda: Magnetic(make()))
 
 
 def test_a_state_that_is_damaged_or_of_another_one_is_refused():
