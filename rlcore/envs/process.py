@@ -56,8 +56,8 @@ class ProcessEnv(OwnEnv):
             raise ValueError(
                 f"ProcessEnv: start must be 'forkserver' or 'spawn' (fork copies locks held), got {start!r}"
             )
-        if not timeout_s > 0:
-            raise ValueError(f"ProcessEnv: timeout_s must be more than 0 seconds, got {timeout_s}")
+        if not 0 < timeout_s <= 1e6:
+            raise ValueError(f"ProcessEnv: timeout_s must be more than 0 and at most 1e6 seconds, got {timeout_s}")
         if workers is not None and not 1 <= workers <= n_envs:
             raise ValueError(f"ProcessEnv: workers must be 1 to n_envs, {n_envs}, got {workers}")
         refuse_unsendable(made)

@@ -26,7 +26,8 @@ def state_of(streams: Streams, how: str) -> dict[str, Any]:
 
 def load(streams: Streams, how: str, seed: int, state: dict[str, Any]) -> None:
     """Take a `state_of` back, with the last observations, "obs", beside it; the numbers are in memory already."""
-    streams.seed, streams.log = seed, None if how == "own" else [[] for _ in streams.envs]
+    streams.seed = seed
+    streams.log = [[] for _ in streams.envs] if streams.reseed == "episode" and how != "own" else None
     if how == "no":
         return
     last = streams.memory["last"]

@@ -45,7 +45,9 @@ class Streams:
         self.t = 0  # steps ever
         self.begun = memory["begun"]  # t at which the running episodes began
         self.returns = [0.0] * len(envs)
-        self.log: list[list[Any]] | None = [[] for _ in envs]  # the running episodes' actions; None: not needed
+        self.log: list[list[Any]] | None = None  # the running episodes' actions, if they may lead there again
+        if reseed == "episode":
+            self.log = [[] for _ in envs]
         space, acting = envs[0].observation_space, envs[0].action_space
         self._promised, self._sets = structure(space), memory["sets"]
         plain = self._promised if isinstance(self._promised, Leaf) else None
@@ -66,13 +68,14 @@ class Streams:
             self._begin(i, self.memory["last"], seeded=True)
 
     def _begin(self, i: int, into: Any, seeded: bool) -> None:
-        """Reset stream i and put its first observation into row i."""
+        """Begin an episode, in a new environment if this one fails and may be replaced."""
         try:
             self.reset(i, into, seeded)
         except Exception as error:
             self._replace(i, error, into)
 
     def reset(self, i: int, into: Any, seeded: bool) -> None:
+        """Reset stream i and put its first observation into row i; EnvError or ValueError if it fails."""
         self.at[0] = i
         self.begun[i], self.returns[i] = self.t, 0.0
         if self.log is not None:
@@ -85,6 +88,7 @@ class Streams:
         put(into, i, obs)
         if not finite(into[i : i + 1] if type(into) is ndarray else row(into, i)):
             raise ValueError(f"{self.name(i)}: reset() gave the observation {obs}, which is not finite")
+        self.at[0] = -1
 
     def _replace(self, i: int, error: Exception, into: Any) -> None:
         """Raise, or put a new environment in the place of one that failed and begin the next episode in it."""
@@ -142,14 +146,8 @@ class Streams:
             actions = kept = action.tolist()
         else:
             actions, kept = self._rows(action), None if self.log is None else self._rows(action)
-        at, log, returns, shape, dtype, recorded = (
-            self.at,
-            self.log,
-            self.returns,
-            self._shape,
-            self._dtype,
-            self._recorded,
-        )
+        at, log, returns, recorded = self.at, self.log, self.returns, self._recorded
+        shape, dtype = self._shape, self._dtype
         ended: list[int] = []
         some = False
         for i, env in enumerate(self.envs):
@@ -228,6 +226,7 @@ class Streams:
 
     # words
     def name(self, i: int) -> str:
+        """What to call an environment in messages."""
         return f"environment {self.first + i} ({name_of(self.envs[i])})"
 
     def _where(self, i: int) -> str:
@@ -265,7 +264,7 @@ class Streams:
             mode = getattr(self.envs[i], "render_mode", None)
             raise ValueError(
                 f"{self.name(i)} renders no pictures, its render_mode is {mode!r}; make it with "
-                f'render_mode="rgb_array", an id by maker(id, render_mode="rgb_array")'
+                f'render_mode="rgb_array", an id by rlcore.envs.maker.maker(id, render_mode="rgb_array")'
             )
         return picture
 

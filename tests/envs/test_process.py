@@ -14,13 +14,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from rlcore.envs import ProcessEnv, SerialEnv, VectorEnv
-from rlcore.envs.masks import MaskFromInfo
 from rlcore.envs.toy import Chain, HashChain
 from rlcore.envs.vector import maker
 from rlcore.rng import generator
-from rlcore.tree import leaves, map_
+from rlcore.tree import leaves
 from tests.envs.test_vector import frozen, play
-from tests.envs.worlds import Hidden, Lives, Masked, Sampled, Walk, World, through_a_file
+from tests.envs.worlds import Hidden, Lives, Sampled, Walk, World, through_a_file
 
 multiprocessing.set_forkserver_preload(["tests.envs.worlds"])  # workers start in a tenth of the time
 
@@ -270,45 +269,6 @@ def test_a_game_that_a_limit_further_out_cuts_is_reported(make, ended):
     assert [a.tolist() for a in steps[-1].info.get("episode", ())] == ([[0], [4.0], [4]] if ended[-1] else [])
 
 
-# masks
-def test_masks_from_info():
-    process, serial = pair(masked, 2)
-    obs = process.reset()
-    assert obs["action_mask"].tolist() == [[1, 0, 0]] * 2
-    assert map_(np.ndarray.tolist, serial.reset()) == map_(np.ndarray.tolist, obs)
-    seen = []
-    for _ in range(4):
-        step = process.step(np.zeros(2, int))
-        assert frozen(step) == frozen(serial.step(np.zeros(2, int)))
-        seen.append(step.final_obs["action_mask"][0].tolist())
-    assert seen == [[0, 1, 0], [0, 0, 1], [1, 0, 0], [1, 1, 1]]  # after the end all is allowed
-    assert step.obs["action_mask"][0].tolist() == [1, 0, 0]
-    assert process.observation_space["action_mask"] == spaces.MultiBinary(3)
-    process.close()
-
-
-def masked():
-    return MaskFromInfo(Masked())
-
-
-def test_masks_of_several_choices_are_joined():
-    env = MaskFromInfo(Masked(lambda t: (np.array([1, 0]), np.array([0, 0, 1])), spaces.MultiDiscrete([2, 3])))
-    assert env.reset()[0]["action_mask"].tolist() == [1, 0, 0, 0, 1]
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (lambda: MaskFromInfo(Masked(lambda t: np.ones(4))), "a mask of 4 actions, there are 3"),
-        (lambda: MaskFromInfo(Walk()), r"reset\(\) of .*Walk.* gave no info\['action_mask'\]; its info has \[\]"),
-        (lambda: MaskFromInfo(World(action_space=spaces.MultiBinary(3))), "only Discrete and MultiDiscrete"),
-    ],
-)
-def test_masks_that_fit_nothing_are_refused(make, words):
-    with pytest.raises(Exception, match=words):
-        SerialEnv(make).reset()
-
-
 # refusals
 def not_an_env():
     return 3
@@ -339,7 +299,9 @@ def inside():
         (dict(make=Walk, n_envs=2, workers=3), "workers must be 1 to n_envs, 2, got 3"),
         (dict(make=Walk, n_envs=2, workers=0), "workers must be 1 to n_envs, 2, got 0"),
         (dict(make=Walk, n_envs=2, start="fork"), "start must be 'forkserver' or 'spawn'"),
-        (dict(make=Walk, n_envs=2, timeout_s=0), "timeout_s must be more than 0 seconds, got 0"),
+        (dict(make=Walk, n_envs=2, timeout_s=0), "timeout_s must be more than 0 and at most 1e6 seconds, got 0"),
+        (dict(make=Walk, n_envs=2, timeout_s=float("inf")), "timeout_s must be .* got inf"),
+        (dict(make=Walk, n_envs=2, timeout_s=float("nan")), "timeout_s must be .* got nan"),
         (dict(make=Walk, n_envs=2, reseed="never"), "reseed must be"),
         (dict(make=Walk, n_envs=2, on_fault="ignore"), "on_fault must be 'raise' or 'restart', got 'ignore'"),
         (dict(make="CartPole-v9", n_envs=2), "unknown environment id 'CartPole-v9'"),
