@@ -13,7 +13,11 @@ from pathlib import Path
 
 import pytest
 
+import rlcore
+from rlcore.envs.toy import Chain
 from rlcore.harness import newest_state
+from rlcore.harness.signals import Interrupted
+from tests.test_resume import compare, scores
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and signals of a Unix")
@@ -29,7 +33,7 @@ DRIVER = """
     root, wanted, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     STEPS = 3_000
     settings = dict(hidden=(16,), learning_starts=200, update_every=8, gradient_steps=2, buffer_size=1500, n_step=2)
-    watched = dict(checkpoint_every=700, eval_every=500, eval_episodes=3, log_every=100)
+    watched = dict(checkpoint_every=700, eval_every=300, eval_episodes=5, log_every=100)
 
     def train(folder, hook):
         resumed = folder.exists()
@@ -96,6 +100,44 @@ def test_a_run_that_signals_end_goes_on_bit_for_bit(tmp_path, wanted):
     assert requeued + interrupted >= wanted
     assert requeued > 0
     assert between > wanted // 2  # saved when the signal came, not only when a checkpoint was due
+
+
+@pytest.mark.fault(39, 40)
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("at", [60, 120])  # the last evaluation, too
+def test_an_evaluation_is_left_at_once_and_made_up_for(tmp_path, monkeypatch, name, at):
+    """It may take longer than a scheduler waits."""
+    settings = dict(learning_starts=10, batch_size=8, hidden=(8,), buffer_size=200, eval_every=60, eval_episodes=5)
+    whole = rlcore.DQN(lambda: Chain(3), folder=tmp_path / "whole", **settings).learn(120)
+    before = signal.signal(getattr(signal, name), signal.default_int_handler)
+    try:
+        run, steps = rlcore.DQN(lambda: Chain(3), folder=tmp_path / "run", **settings), []
+
+        def hook(t, step, stats):
+            if t != at:
+                return
+            watched = run._watch.env
+            real = watched.step
+            monkeypatch.setattr(watched, "step", lambda action: (steps.append(t), call(len(steps)), real(action))[-1])
+
+        def call(n):
+            if n == 2:
+                signal.raise_signal(getattr(signal, name))
+
+        with pytest.raises(KeyboardInterrupt if name == "SIGINT" else Interrupted) as caught:
+            run.learn(120, [hook])
+    finally:
+        signal.signal(getattr(signal, name), before)
+    assert len(steps) == 2
+    assert run.t == at
+    assert name == "SIGINT" or not caught.value.finished
+    assert not (tmp_path / "run" / "finished").exists()
+    run = rlcore.Run.resume(tmp_path / "run", env=lambda: Chain(3)).learn(120 - at)
+    assert (tmp_path / "run" / "finished").exists()
+    assert scores(tmp_path / "run") == scores(tmp_path / "whole")
+    one, two = (newest_state(tmp_path / name / "checkpoints")[1]["parts"] for name in ("whole", "run"))
+    compare("", one, two)
+    compare("", whole.agent.state(), run.agent.state())
 
 
 # The command, with workers, in a terminal of its own.
