@@ -12,7 +12,7 @@ from tests.envs.worlds import ACTIONS, OBSERVATIONS
 
 SPACES = [
     (spaces.Box(-1, 1, (3,), np.float64), spaces.Discrete(2)),
-    (spaces.Box(0, 255, (5, 5), np.uint8), spaces.MultiBinary(0)),
+    (spaces.Box(0, 255, (5, 5), np.uint8), spaces.Box(-1, 1, (0,), np.float32)),
     (OBSERVATIONS, ACTIONS),
 ]
 
