@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import gymnasium
 
-from rlcore.envs.atari import atari, atari_vector
+from rlcore.envs.atari import Atari, atari, atari_vector
 from rlcore.envs.base import VectorEnv
 from rlcore.envs.foreign import ForeignEnv
 from rlcore.envs.maker import maker
@@ -83,7 +83,9 @@ def make_env(
 def _bare(env: Any, n_envs: int, seed: int, config: EnvConfig) -> VectorEnv:
     if config.atari is not None:
         if config.vector == "auto" and n_envs > 1:
-            return atari_vector(_game(env), n_envs, seed, config.atari)
+            return atari_vector(
+                _game(env), n_envs, seed, config.atari, reseed="episode"
+            )  # 0.1 s a game, to resume exactly
         env = atari(_game(env), config.atari)
     if config.vector == "process":
         workers = config.workers or None
@@ -124,6 +126,8 @@ def evaluation_env(
     """
     if config.atari is not None:
         env = atari(_game(env), config.atari, evaluation=True)
+    elif isinstance(env, Atari):
+        env = env.evaluation
     elif videos is not None and isinstance(env, str):
         env = maker(env, render_mode="rgb_array")
     bare, inner = SerialEnv(env, n_envs, seed), innermost(trained)

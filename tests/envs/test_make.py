@@ -6,6 +6,7 @@ import pytest
 
 import rlcore
 from rlcore.envs import ForeignEnv, ProcessEnv, SerialEnv
+from rlcore.envs.atari import atari
 from rlcore.envs.make import EnvConfig, evaluation_env, make_env
 from rlcore.envs.toy import Forever
 from rlcore.envs.wrappers import (
@@ -103,6 +104,13 @@ def test_atari_by_a_protocol():
         assert type(one) is SerialEnv
         assert [type(one), *chain(several)[0]] == [SerialEnv, SignReward]
         assert chain(second)[0] == []
+        own = atari("pong")
+        third = evaluation_env(make_env(own), own, 1, 0, EnvConfig())
+        assert third.make == own.evaluation
+        third.close()
+        several.reset()
+        several.state()
+        assert several.resumable == "replay"
         assert one.observation_space == several.observation_space == second.observation_space
         assert one.observation_space.shape == (4, 84, 84)
         assert type(chain(make_env("ALE/Pong-v5", 2, 0, EnvConfig(atari="machado", vector="serial")))[1]) is SerialEnv
