@@ -55,7 +55,9 @@ class Recorder:
         if tags not in SCHEMES:
             raise ValueError(f"Recorder: tags must be {' or '.join(map(repr, SCHEMES))}, got {tags!r}")
         if histograms_every < 0 or (histograms_every and model is None):
-            raise ValueError(f"Recorder: histograms every {histograms_every} rows, which takes a model and 0 or more")
+            raise ValueError(
+                f"Recorder: histograms_every takes a model and 0 or more rows, got {model} and {histograms_every}"
+            )
         self.folder, self.n_envs, self.every, self.tags = Path(folder), n_envs, every, tags
         self.model, self.histograms_every, self.hyperparameters = model, histograms_every, hyperparameters
         self.faults = 0  # attempts to write that failed
@@ -86,8 +88,9 @@ class Recorder:
             if names != self._names or len(self._values) > CHUNK:
                 self._sum_up()
                 self._names = names
-            for v in stats.values():  # most are of two kinds, for which a call would take longer than the rest
-                self._values.append(v if type(v) is float else v.item() if type(v) is np.ndarray else _number(v))
+            self._values += [  # all of them or, after an error, none; a call for each would take longer than the rest
+                v if type(v) is float else v.item() if type(v) is np.ndarray else _number(v) for v in stats.values()
+            ]
         if step.info and "episode" in step.info:
             self._add_episodes(t, *step.info["episode"])
         if self.histograms_every:

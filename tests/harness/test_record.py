@@ -104,6 +104,16 @@ def test_a_statistic_may_be_a_buffer_that_is_used_again(tmp_path):
     assert scalars(tmp_path)["train/loss"] == [(2, 1.5)]
 
 
+def test_statistics_that_are_no_numbers_leave_no_half_row(tmp_path):
+    recorder = Recorder(tmp_path, 1, every=3)
+    recorder(1, one_step(), {"a": 1.0, "b": 10.0})
+    with pytest.raises(ValueError, match="size 1"):
+        recorder(2, one_step(), {"a": 2.0, "b": np.ones(2)})
+    recorder(3, one_step(), {"a": 3.0, "b": 20.0})
+    found = scalars(tmp_path)
+    assert (found["train/a"], found["train/b"]) == ([(3, 2.0)], [(3, 15.0)])
+
+
 def test_scalars_of_others_are_written_at_the_next_flush(tmp_path):
     recorder = Recorder(tmp_path, 1)
     recorder.scalar("eval/mean_reward", np.float32(2.5), 7)
