@@ -1,4 +1,4 @@
-"""DQN on CartPole-v1 against Stable-Baselines3 with the same settings, in segments by turns."""
+"""DQN and PPO on CartPole-v1 against Stable-Baselines3 with the same settings, in segments by turns."""
 
 from timing import COUNT, PAIRS, Row, Skipped, missing, paired, table
 
@@ -6,16 +6,17 @@ from timing import COUNT, PAIRS, Row, Skipped, missing, paired, table
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import Any
 
-from rlcore.agents import DQN, DQNConfig
+from rlcore.agents import DQN, PPO, Agent
 from rlcore.envs import SerialEnv
 from rlcore.harness import Recorder, train
 from rlcore.harness.config import from_dict
 from rlcore.rng import generator
 
-SEGMENT = 1000  # env steps
+SEGMENTS = {DQN: 1_000, PPO: 4_096}  # env steps; whole updates
 EPSILON = 0.05  # constant: a random action costs less than a greedy one
-SHARED = dict(
+DQN_SHARED = dict(
     learning_rate=1e-3,
     buffer_size=50_000,
     learning_starts=100,
@@ -23,64 +24,75 @@ SHARED = dict(
     target_update_interval=500,
     max_grad_norm=10,
 )
-PLAIN = dict(update_every=1, gradient_steps=1, n_step=1)  # an update per env step, one-step targets
+PPO_SHARED = dict(n_steps=128, batch_size=256, n_epochs=4, learning_rate=2.5e-4, ent_coef=0.01)  # 64-64, as by default
+N_ENVS = {DQN: 1, PPO: 8}
+OURS: dict[type[Agent], dict[str, Any]] = {  # an update per env step of DQN, one-step targets
+    DQN: {**DQN_SHARED, "epsilon": EPSILON, "hidden": (64, 64), "update_every": 1, "gradient_steps": 1, "n_step": 1},
+    PPO: PPO_SHARED,
+}
+THEIRS: dict[type[Agent], dict[str, Any]] = {
+    DQN: {
+        **DQN_SHARED,
+        "train_freq": 1,
+        "gradient_steps": 1,
+        "exploration_initial_eps": EPSILON,
+        "exploration_final_eps": EPSILON,
+        "policy_kwargs": {"net_arch": [64, 64]},
+    },
+    PPO: PPO_SHARED,
+}
 
 
 class Ours:
     """With the recorder that `rlcore train` uses, writing TensorBoard events and scores."""
 
-    def __init__(self, folder: Path):
-        self.env = SerialEnv("CartPole-v1", seed=0)
-        config = from_dict(DQNConfig, {**SHARED, "epsilon": EPSILON, "hidden": (64, 64), **PLAIN})
+    def __init__(self, cls: type[Agent], folder: Path):
+        self.cls, self.env = cls, SerialEnv("CartPole-v1", N_ENVS[cls], seed=0)
         spaces = self.env.observation_space, self.env.action_space
-        self.agent = DQN.from_spaces(*spaces, config, generator(0))
-        self.hooks = [Recorder(folder, n_envs=1)]
+        self.agent = cls.from_spaces(*spaces, from_dict(cls.Config, OURS[cls]), generator(0))
+        self.hooks = [Recorder(folder, n_envs=N_ENVS[cls])]
         self.t = 0
 
     def segment(self) -> None:
-        self.t = train(self.agent, self.env, self.t + SEGMENT, self.hooks, self.t)
+        self.t = train(self.agent, self.env, self.t + SEGMENTS[self.cls], self.hooks, self.t)
 
 
 class Theirs:
     """Without a log: the less work for it, the safer the ratio."""
 
-    def __init__(self) -> None:
+    def __init__(self, cls: type[Agent]) -> None:
         import stable_baselines3
+        from stable_baselines3.common.env_util import make_vec_env
 
-        self.model = stable_baselines3.DQN(
-            "MlpPolicy",
-            "CartPole-v1",
-            **SHARED,
-            train_freq=1,
-            gradient_steps=1,
-            exploration_initial_eps=EPSILON,
-            exploration_final_eps=EPSILON,
-            policy_kwargs={"net_arch": [64, 64]},
-            device="cpu",
-            seed=0,
-        )
+        self.cls, env = cls, make_vec_env("CartPole-v1", N_ENVS[cls])
+        model = getattr(stable_baselines3, cls.__name__)
+        self.model = model("MlpPolicy", env, **THEIRS[cls], device="cpu", seed=0)
 
     def segment(self) -> None:
-        self.model.learn(SEGMENT, reset_num_timesteps=False)
+        self.model.learn(SEGMENTS[self.cls], reset_num_timesteps=False)
 
 
 def seconds(side: Ours | Theirs) -> float:
     """Seconds an env step takes in the next segment."""
     start = perf_counter()
     side.segment()
-    return (perf_counter() - start) / SEGMENT
+    return (perf_counter() - start) / SEGMENTS[side.cls]
 
 
 def rows() -> list[Row | Skipped]:
-    if skipped := list(missing("DQN training against Stable-Baselines3", "torch", "stable_baselines3")):
-        return skipped
-    with TemporaryDirectory() as folder:
-        ours, theirs = Ours(Path(folder)), Theirs()
-        seconds(ours), seconds(theirs)  # the first segment has the steps before learning starts
-        pair = paired([(seconds(ours), seconds(theirs)) for _ in range(PAIRS)])
-    rates = f"{1 / pair.ours:.0f} steps/s", f"{1 / pair.other:.0f} steps/s Stable-Baselines3"
-    return [Row("DQN training on CartPole-v1", *rates, pair.ratio, 7, "x")]
+    out: list[Row | Skipped] = []
+    for cls, bar in ((DQN, 7), (PPO, 3.5)):
+        if skipped := list(missing(f"{cls.__name__} training against Stable-Baselines3", "torch", "stable_baselines3")):
+            out += skipped
+            continue
+        with TemporaryDirectory() as folder:
+            ours, theirs = Ours(cls, Path(folder)), Theirs(cls)
+            seconds(ours), seconds(theirs)  # the first segment has the steps before learning starts
+            pair = paired([(seconds(ours), seconds(theirs)) for _ in range(PAIRS)])
+        rates = f"{1 / pair.ours:.0f} steps/s", f"{1 / pair.other:.0f} steps/s Stable-Baselines3"
+        out.append(Row(f"{cls.__name__} training on CartPole-v1", *rates, pair.ratio, bar, "x"))
+    return out
 
 
 if __name__ == "__main__":
-    print(table(rows()), f"\nmedians of {PAIRS} pairs of segments of {SEGMENT} env steps, {COUNT} thread(s)")
+    print(table(rows()), f"\nmedians of {PAIRS} pairs of segments, {COUNT} thread(s)")
