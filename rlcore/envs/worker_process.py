@@ -229,6 +229,7 @@ def _end_with_parent() -> None:
     if sys.platform == "linux":  # the kernel sends SIGIO, which ends a process, when the parent's end of a pipe closes
         import fcntl
 
+        signal.signal(signal.SIGIO, signal.SIG_DFL)
         fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)
         if select.select([parent.sentinel], [], [], 0)[0]:  # it has ended before

@@ -444,7 +444,7 @@ def test_no_step_follows_an_end(kind, make):
 
 # 41, 40: the parent ends
 SCRIPT = """
-import ctypes, sys, time
+import ctypes, signal, sys, time
 import numpy as np
 from rlcore.envs import ProcessEnv
 from tests.envs.worlds import Walk
@@ -455,6 +455,8 @@ class Stuck(Walk):
 
 if __name__ == "__main__":
     how, start = sys.argv[1:]
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.default_int_handler)
     env = ProcessEnv(Stuck if how == "stuck" else Walk, 2, workers=2, start=start)
     env.reset()
     print(*[worker.process.pid for worker in env._running], flush=True)
@@ -513,12 +515,14 @@ def test_workers_end_with_their_parent(tmp_path, how, start):
     assert mine <= shared
 
 
-@pytest.mark.fault(40)
-@pytest.mark.parametrize("how", ["idle", "busy"])
-def test_a_ctrl_c_is_the_parents_alone(tmp_path, how):
+@pytest.mark.fault(39, 40)
+@pytest.mark.parametrize(
+    ("how", "sent"), [("idle", "SIGINT"), ("busy", "SIGINT"), ("busy", "SIGTERM"), ("idle", "SIGUSR1")]
+)
+def test_signals_to_all_processes_are_the_parents_alone(tmp_path, how, sent):
     process, pids = started(tmp_path, how, "spawn")
     time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    os.killpg(process.pid, getattr(signal, sent))  # as a terminal and Slurm do
     out, err = process.communicate(timeout=10)
     assert (out, err, process.returncode) == ("closed\n", "", 0)
     assert not any(map(running, pids))
