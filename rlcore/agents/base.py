@@ -152,13 +152,17 @@ class FiniteClipping(GradientClipping):
     name = "FiniteClipping"
 
     def __call__(self, parts: list[Any]) -> None:
-        # vdot never warns of an overflow; on a device this reads one number back
-        self.norm = math.sqrt(sum([np.vdot(part.grad, part.grad) for part in parts]))
-        if not self.norm < math.inf:
-            raise NotFinite
-        if self.norm > self.threshold:
+        square = 0.0
+        for part in parts:
+            square += part.grad.dot(part.grad)
+        norm = self.norm = math.sqrt(square)  # on a device this reads one number back
+        if norm > self.threshold:
+            if norm == math.inf:
+                raise NotFinite
             for part in parts:
-                part.grad *= self.threshold / self.norm
+                part.grad *= self.threshold / norm
+        elif math.isnan(norm):
+            raise NotFinite
 
 
 def rows_of(space: Any) -> Tree:
