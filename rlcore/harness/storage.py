@@ -23,6 +23,7 @@ from rlcore.tree import Ring
 
 FORMAT = 1  # of what is written; what is read says in min_reader which format a reader must know
 DEPTH = 32  # of a tree
+STORED = frozenset(map(np.dtype, DTYPES))
 NAME = re.compile(r"tensors\.safetensors|ring-[0-9]+-[0-9]+\.bin")
 
 
@@ -124,6 +125,8 @@ def _read_body(folder: Path) -> dict[str, Any]:
 # the tree
 def _encoded(value: Any, path: str, arrays: dict[str, np.ndarray], rings: dict[str, Ring]) -> Any:
     """The tree as JSON values; arrays and Rings go into the two dicts, and a reference stays in their place."""
+    if value is None or type(value) in (bool, int, float, str):  # most are
+        return value
     if path.count("/") > DEPTH:
         raise TypeError(f"state: {path} is nested deeper than {DEPTH} levels")
     if isinstance(value, dict):
@@ -151,19 +154,19 @@ def _encoded(value: Any, path: str, arrays: dict[str, np.ndarray], rings: dict[s
 
 
 def _check_dtype(path: str, array: Any) -> None:
-    if str(array.dtype) not in DTYPES:
+    if array.dtype not in STORED:
         raise TypeError(
             f"state: {path} has dtype {array.dtype}; bool, integers and floats of this machine can be stored"
         )
 
 
 def _decoded(value: Any, arrays: dict[str, np.ndarray], rings: dict[str, Ring], depth: int = 0) -> Any:
+    if not isinstance(value, (dict, list)):
+        return value
     if depth > DEPTH:
         raise ValueError(f"nested deeper than {DEPTH} levels")
     if isinstance(value, list):
         return [_decoded(v, arrays, rings, depth + 1) for v in value]
-    if not isinstance(value, dict):
-        return value
     if "$array" in value:
         return arrays[value["$array"]]
     if "$ring" in value:

@@ -316,6 +316,23 @@ def test_a_state_that_is_too_deep_or_too_long_is_neither_written_nor_read(tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
 
 
+@pytest.mark.parametrize("leaf", [1, np.arange(3), (1, 2), [1], {}, Ring(np.arange(3), 2)])
+def test_what_can_be_written_can_be_read(tmp_path, leaf):
+    """Up to the same depth."""
+    written = 0
+    for depth in range(29, 36):
+        state = {"a": leaf}
+        for _ in range(depth):
+            state = {"a": state}
+        try:
+            save_state(tmp_path / "a", state)
+        except TypeError:
+            continue
+        written += 1
+        load_state(tmp_path / "a")
+    assert 0 < written < 7
+
+
 # row 18: names
 @pytest.mark.fault(18)
 @pytest.mark.parametrize(
