@@ -2,7 +2,9 @@
 
 import json
 import re
+import subprocess
 import sys
+from pathlib import Path
 
 import gymnasium
 import pytest
@@ -11,6 +13,8 @@ from rlcore import api
 from rlcore.agents import DoubleDQN
 from rlcore.api import ALGORITHMS, Monitor
 from rlcore.cli import main
+
+ROOT = Path(__file__).parents[1]
 
 QUICK = [
     "--learning-starts",
@@ -195,3 +199,10 @@ def test_help_says_what_each_setting_is(capsys):
     out = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for words in ("discount per step (default: 0.99)", "rows between evaluations (default: 10000)", "Gymnasium id"):
         assert words in out
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    command = f"{sys.executable} -m rlcore doctor CartPole-v1 | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.split() == ["141"]
+    assert done.stderr == ""
