@@ -33,6 +33,7 @@ COMMANDS = {
     "search": "search",
     "export": "export",
 }  # name -> the module whose main() it is
+MISTAKES = (ValueError, TypeError, OSError, ImportError, FloatingPointError)  # ImportError: an extra is missing
 REGISTRY = tyro.constructors.ConstructorRegistry()
 
 
@@ -123,14 +124,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             if name in COMMANDS:
                 app.command(name=name)(import_module(f"rlcore.commands.{COMMANDS[name]}").main)
         app.cli(prog="rlcore", args=argv, config=(tyro.conf.OmitArgPrefixes,), registry=REGISTRY)
-    except (
-        ValueError,
-        TypeError,
-        OSError,
-        ImportError,
-        FloatingPointError,
-    ) as error:  # an extra is missing, a loss NaN
+    except BrokenPipeError:  # whoever read what is printed has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that nothing is said of it at exit
+        sys.exit(141)  # as shells have it: 128 and the number of the signal
+    except MISTAKES as error:
         sys.exit(f"rlcore: {error}")
     except KeyboardInterrupt:
         print("rlcore: interrupted; the same command with --resume goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)  # as shells have it: 128 and the number of the signal
+        sys.exit(130)
