@@ -104,7 +104,7 @@ class ProcessEnv(OwnEnv):
         )
         self._at[w] = -1
         try:
-            return Worker(self._context, self._buffer, bytes(ForkingPickler.dumps(job)))
+            return Worker(self._context, self._buffer, bytes(ForkingPickler.dumps(job)), self.timeout_s)
         except (OSError, EOFError) as error:
             what = f"worker {w} could not be started ({type(error).__name__}: {error})"
             raise EnvError(f"{what}: RLIMIT_NPROC (ulimit -u) or the memory may be used up{_GUARD}") from error

@@ -52,7 +52,8 @@ class GoneError(Exception):
 class Worker:
     """This process's end: commands go out, and for each one reply comes back."""
 
-    def __init__(self, context: Any, buffer: Any, job: bytes):
+    def __init__(self, context: Any, buffer: Any, job: bytes, timeout_s: float):
+        self._timeout_s = timeout_s  # to be told
         self._connection, theirs = context.Pipe()
         self.process = context.Process(target=work, args=(theirs, buffer, job))
         with _inheriting(spawn=context.get_start_method() == "spawn"):
@@ -67,13 +68,13 @@ class Worker:
 
     def step(self, turn: int) -> None:
         """Send it to step."""
-        self.owing = True
+        self.owing = self.alive
         with suppress(OSError):  # take() will say what became of it
             os.write(self._fd, TURNS[turn])
 
     def ask(self, command: str, args: tuple[Any, ...]) -> None:
         """Send it a command of COMMANDS."""
-        self.owing = True
+        self.owing = self.alive
         with suppress(OSError):  # as above
             os.write(self._fd, ASK)
             self._connection.send((command, args))
@@ -83,7 +84,7 @@ class Worker:
         if not self.alive:
             raise GoneError("is gone")
         if not self._poll.poll(None if seconds is None else max(0.0, seconds * 1000)):
-            raise GoneError(f"has not answered for {seconds:.3g} s")
+            raise GoneError(f"has not answered in time (timeout_s {self._timeout_s:g})")
         try:
             reply = os.read(self._fd, 1)
             more: Any = None if reply in (PLAIN, MORE, b"") else self._connection.recv()
