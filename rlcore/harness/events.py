@@ -6,6 +6,8 @@ import json
 import socket
 import struct
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +69,14 @@ def histogram(tag: str, values: np.ndarray, t: int) -> bytes:
 
 
 def hyperparameters(values: dict[str, Any]) -> bytes:
-    """What the tab HPARAMS shows of a run; what is no number, bool or text is shown as its JSON.
+    """What the tab HPARAMS shows of a run: a column for each value of a group, agent.gamma; lists as their JSON.
 
-    TensorBoard finds columns and metrics by itself, over all runs, as long as no run comes with a list of its own.
+    A text that is a number, of a constant schedule, is shown as one. TensorBoard finds columns and metrics by itself, over all runs, as long as no run comes with a list of its own.
     """
     from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData, SessionStartInfo
 
     start = SessionStartInfo(start_time_secs=time.time())
-    for name, value in values.items():
+    for name, value in _flat(values):
         if isinstance(value, bool):
             start.hparams[name].bool_value = value
         elif isinstance(value, (int, float)):
@@ -84,3 +86,14 @@ def hyperparameters(values: dict[str, Any]) -> bytes:
     content = HParamsPluginData(version=0, session_start_info=start).SerializeToString()
     shown = {"plugin_data": {"plugin_name": "hparams", "content": content}}
     return event(summary={"value": [{"tag": "_hparams_/session_start_info", "metadata": shown}]})
+
+
+def _flat(values: dict[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{group}{name}.")
+            continue
+        if isinstance(value, str):
+            with suppress(ValueError):
+                value = float(value)
+        yield group + name, value

@@ -1,5 +1,7 @@
 """Event files, as TensorBoard reads them."""
 
+import struct
+
 import numpy as np
 import pytest
 
@@ -64,8 +66,19 @@ def test_a_new_file_is_read_after_those_that_are_there(tmp_path, monkeypatch, no
 
 def test_hyperparameters_of_any_kind():
     pytest.importorskip("tensorboardX")
-    values = {"a": True, "b": 3, "c": 0.5, "d": "x", "e": [1, None], "f": None, "g": {"k": 1}, "h": object}
+    values = {
+        "a": True,
+        "b": 3,
+        "c": 0.5,
+        "d": "x",
+        "e": [1, None],
+        "f": None,
+        "gr": {"k": 1, "l": {"m": "1e-3"}},
+        "h": object,
+    }
     written = events.hyperparameters(values)
-    for name in values:
+    for name in [*"abcdefh", "gr.k", "gr.l.m"]:
         assert name.encode() in written
+    assert b"1e-3" not in written
+    assert struct.pack("<d", 1e-3) in written
     assert b"[1, null]" in written
