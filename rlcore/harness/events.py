@@ -71,7 +71,8 @@ def histogram(tag: str, values: np.ndarray, t: int) -> bytes:
 def hyperparameters(values: dict[str, Any]) -> bytes:
     """What the tab HPARAMS shows of a run: a column for each value of a group, agent.gamma; lists as their JSON.
 
-    A text that is a number, of a constant schedule, is shown as one. TensorBoard finds columns and metrics by itself, over all runs, as long as no run comes with a list of its own.
+    A text that is a number, of a constant schedule, is shown as one. TensorBoard finds columns and metrics by itself,
+    over all runs, as long as no run comes with a list of its own.
     """
     from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData, SessionStartInfo
 
