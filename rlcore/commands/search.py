@@ -77,16 +77,19 @@ def main(
         trial.set_user_attr("agent", config["agent"])
         flat = {**config.get("envs", {}), **config["agent"]}
         runs = [Run(ALGORITHMS[algorithm], None, env, seed + k, config.get("n_envs", 1), **flat) for k in range(seeds)]
-        mean = 0.0
-        for k in range(1, evaluations + 1):
-            mean = 0.0
+        try:
+            for k in range(1, evaluations + 1):
+                mean = 0.0
+                for run in runs:
+                    run.learn(max(steps * k // evaluations - run.t, 0))
+                    mean += float(run.evaluate(episodes).mean()) / seeds
+                trial.report(mean, k)
+                if trial.should_prune():
+                    raise optuna.TrialPruned
+            return mean
+        finally:
             for run in runs:
-                run.learn(max(steps * k // evaluations - run.t, 0))
-                mean += float(run.evaluate(episodes).mean()) / seeds
-            trial.report(mean, k)
-            if trial.should_prune():
-                raise optuna.TrialPruned
-        return mean
+                run.close()
 
     refused: list[str] = []
 
@@ -109,7 +112,8 @@ def main(
 def _say(study: Any, trial: Any) -> None:
     value = "-" if trial.value is None else f"{trial.value:.1f}"
     best = "-" if not [t for t in study.trials if t.state.name == "COMPLETE"] else f"{study.best_value:.1f}"
-    settings = json.dumps(trial.params)
+    drawn, agent = {name.partition(" ")[0]: None for name in trial.params}, trial.user_attrs.get("agent", {})
+    settings = json.dumps({name: agent.get(name) for name in drawn})
     print(f"trial {trial.number}: {value} ({trial.state.name.lower()}), best {best}; {settings}", flush=True)
 
 

@@ -29,6 +29,11 @@ class FakeRun:
     def learn(self, steps):
         self.t += steps
 
+    closed = False
+
+    def close(self):
+        self.closed = True
+
     def evaluate(self, episodes):
         return np.full(episodes, 100 - 100 * abs(self.settings["gamma"] - 0.5) - self.seed % 2)
 
@@ -63,8 +68,16 @@ def test_the_best_settings_are_found_and_kept(tmp_path, capsys):
     assert (best["algorithm"], best["env"], best["steps"]) == ("dqn", "none", 100)
     assert {made.seed for made in FakeRun.made} == {1000, 1001}
     assert {made.t for made in FakeRun.made} == {100}
+    assert all(made.closed for made in FakeRun.made)
     (mean,) = [float(line.split()[3]) for line in capsys.readouterr().out.splitlines() if line.startswith("best mean")]
     assert mean == pytest.approx(99.5 - 100 * abs(best["agent"]["gamma"] - 0.5), abs=0.06)  # the mean of two seeds
+
+
+def test_a_trial_is_told_with_the_settings_that_it_tried(tmp_path, capsys):
+    space = {"batch_size": {"one of": [8]}, "gamma": {"one of": [0.5]}, "epsilon": {"linear": [[1, 1], [0, 0], [1, 1]]}}
+    run(tmp_path, space, "--trials", "1", "--steps", "100", "--seeds", "1", "--sampler", "random")
+    said = 'trial 0: 100.0 (complete), best 100.0; {"batch_size": 8, "gamma": 0.5, "epsilon": "linear:1.0:0.0:100"}'
+    assert said in capsys.readouterr().out
 
 
 def test_two_searches_with_one_seed_are_the_same(tmp_path):
