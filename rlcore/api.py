@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from rlcore.agents.base import Agent, NonFiniteError
 from rlcore.envs import VectorEnv
 from rlcore.envs.batch import as_batch
 from rlcore.envs.make import EnvConfig, evaluation_env, make_env, refuse_unseen_module
+from rlcore.fields import whole
 from rlcore.harness import (
     Checkpoint,
     Evaluation,
@@ -60,7 +60,7 @@ class Run:
         **settings: Any,
     ):
         self.config, self.env_config, self.monitor = distributed(agent_class, config, settings)
-        seed = None if seed is None else index(seed)  # a NumPy integer is not JSON's
+        seed = None if seed is None else whole("seed", seed)  # a NumPy integer is not JSON's
         if seed is not None and seed < 0:
             raise ValueError(f"seed must not be negative, got {seed}")
         self._make: Any = env
@@ -88,7 +88,7 @@ class Run:
 
         Ctrl-C and, with a folder, SIGTERM and SIGUSR1 end it after the running step, saved, as `Signals` raises them.
         """
-        goal = self.t + index(steps)
+        goal = self.t + whole("steps", steps)
         if goal < self.t:
             raise ValueError(f"learn: steps must not be negative, got {steps}")
         if self.folder is None:
@@ -241,7 +241,7 @@ class Run:
 
     def evaluate(self, episodes: int = 20) -> np.ndarray:
         """Returns (episodes,) of the deterministic policy on episodes that training and its evaluations never saw."""
-        if index(episodes) < 1:
+        if whole("episodes", episodes) < 1:
             raise ValueError(f"evaluate: episodes must be at least 1, got {episodes}")
         return evaluate(self.agent.policy(), self._evaluation_env(FRESH, episodes), episodes)[0]
 

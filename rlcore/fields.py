@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from numbers import Integral, Real
+from operator import index
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -84,6 +85,14 @@ class Schedule:
 def _short(x: float) -> str:
     plain, scientific = np.format_float_positional(x, trim="-"), np.format_float_scientific(x, trim="-", exp_digits=1)
     return min(plain, scientific, key=len)  # 0.05, 3e-4
+
+
+def whole(name: str, value: Any) -> int:
+    """An argument as an int; TypeError names it unless it is a whole number."""
+    try:
+        return index(value)
+    except TypeError:
+        raise TypeError(f"{name} takes a whole number, got {value!r}") from None
 
 
 Count = Annotated[int, Range(1, SANE)]

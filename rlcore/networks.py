@@ -90,7 +90,10 @@ def value_network(
         n, start = int(observation_space.n), int(observation_space.start)
         return Sequential(OneHot(n, start), *mlp(n, hidden, out_size, rng))
     if not isinstance(observation_space, spaces.Box):
-        raise ValueError(f"expected a Box or Discrete observation space, got {observation_space}")
+        raise ValueError(
+            f"expected a Box or Discrete observation space, got {observation_space}; with flatten_obs (--flatten-obs) "
+            "it becomes a Box"
+        )
     images = image_network(observation_space, 512, rng)
     if images is not None:
         return Sequential(*images, like_torch(L.Linear, 512, out_size, fan_in=512, rng=rng))

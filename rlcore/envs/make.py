@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import index
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +30,7 @@ from rlcore.envs.wrappers import (
     innermost,
     twin,
 )
-from rlcore.fields import Count, Fraction, Natural, Positive, check_fields
+from rlcore.fields import Count, Fraction, Natural, Positive, check_fields, whole
 
 Wrap = Callable[[VectorEnv], VectorEnv]
 
@@ -77,7 +76,9 @@ def make_env(
         return wrapped(made, config)
     if isinstance(env, gymnasium.Env) or not (isinstance(env, str) or callable(env)):
         raise TypeError(f"env: expected an id, a callable that gives a gymnasium.Env, or a vector env, got {env!r}")
-    return wrapped(_bare(env, 1 if n_envs is None else index(n_envs), 0 if seed is None else seed, config), config)
+    return wrapped(
+        _bare(env, 1 if n_envs is None else whole("n_envs", n_envs), 0 if seed is None else seed, config), config
+    )
 
 
 def _bare(env: Any, n_envs: int, seed: int, config: EnvConfig) -> VectorEnv:

@@ -50,7 +50,10 @@ def _typed(name: str, hint: Any, value: Any) -> Any:
             raise ValueError(f"{name} takes {' or '.join(map(repr, get_args(hint)))}, got {value!r}")
         return value
     if hint is Schedule and isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        return Schedule.parse(value) if isinstance(value, str) else Schedule(float(value))
+        try:
+            return Schedule.parse(value) if isinstance(value, str) else Schedule(float(value))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
         return from_dict(hint, value)  # type: ignore[arg-type]
     if get_origin(hint) is tuple and isinstance(value, (list, tuple)):
