@@ -11,7 +11,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     aside = _aside(folder)
     try:
         yield temporary
-        os.chmod(temporary, os.stat(folder.parent).st_mode & 0o777)
+        with suppress(PermissionError):  # of a file system that knows no modes
+            os.chmod(temporary, os.stat(folder.parent).st_mode & 0o777)
         _sync(temporary)
         if folder.exists():
             shutil.rmtree(aside, ignore_errors=True)
@@ -159,6 +160,8 @@ def _sync(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from None
     finally:
         os.close(descriptor)
 

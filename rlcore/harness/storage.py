@@ -116,8 +116,9 @@ def _read_body(folder: Path) -> dict[str, Any]:
             f"{folder} can be read by format {str(least)[:20]} and later, this version of rlcore reads format "
             f"{FORMAT}; install the version that wrote it, or a later one"
         )
-    for name in body["files"] if isinstance(body.get("files"), dict) else [None]:
-        if not NAME.fullmatch(str(name)):
+    files = body.get("files")
+    for name, digest in files.items() if isinstance(files, dict) else [(None, None)]:
+        if not NAME.fullmatch(str(name)) or not isinstance(digest, str):
             raise CheckpointError(f"{folder}: state.json names a file {name!r} that no checkpoint has")
     return body
 

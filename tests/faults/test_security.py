@@ -22,7 +22,8 @@ import rlcore
 from rlcore.autograd import links as L
 from rlcore.autograd import serializers
 from rlcore.envs.toy import Chain
-from rlcore.harness import CheckpointError, load_state, save_state
+from rlcore.harness import Checkpoint, CheckpointError, load_state, save_state
+from rlcore.harness.checkpoint import checkpoints
 from rlcore.harness.files import sha, whole_folder, write
 from rlcore.harness.tensors import CODES, unpacked
 from rlcore.rng import default, state_of
@@ -127,6 +128,23 @@ def test_hostile_files_run_nothing_and_reach_nowhere(tmp_path):
     after = {path: path.lstat() for path in tmp_path.rglob("*")}
     assert after.keys() == before.keys()
     assert all(after[path].st_mtime_ns == before[path].st_mtime_ns for path in before)
+
+
+@pytest.mark.fault(14)
+def test_hostile_neighbours_end_no_run(tmp_path):
+    """A save looks at older ones before it deletes any."""
+
+    class Part:
+        def state(self):
+            return {"x": 1}
+
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for k, path in enumerate(hostile(folder)):
+        path.rename(folder / f"step-{k:012d}")
+    n = len(checkpoints(folder))
+    assert Checkpoint(folder, 1, keep=n + 1, part=Part()).save(1000) == checkpoints(folder)[0]
+    assert len(checkpoints(folder)) == n + 1
 
 
 @pytest.mark.fault(14)
