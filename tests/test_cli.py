@@ -146,6 +146,30 @@ def test_an_interruption_has_its_exit_code(tmp_path, monkeypatch, capsys):
     assert "the same command with --resume goes on" in capsys.readouterr().err
 
 
+def test_an_interruption_of_the_last_evaluation_leaves_a_finished_run(tmp_path, monkeypatch, capsys):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api.Run, "evaluate", interrupted)
+    with pytest.raises(SystemExit) as end:
+        train(tmp_path, "--steps", "60")
+    assert end.value.code == 130
+    out, err = capsys.readouterr()
+    (folder,) = (tmp_path / "CartPole-v1" / "dqn").iterdir()
+    assert f"the run is finished; to evaluate it: rlcore eval {folder}\n" in out
+    assert "--resume" not in err
+
+
+def test_the_environments_that_a_command_has_made_are_closed(tmp_path, monkeypatch):
+    made, closed, make, close = [], [], api.make_env, api.Run.close
+    monkeypatch.setattr(api, "make_env", lambda *args: made.append(make(*args)) or made[-1])
+    monkeypatch.setattr(api.Run, "close", lambda run: closed.append(run.env) or close(run))
+    train(tmp_path, "--steps", "60")
+    train(tmp_path, "--steps", "90", "--resume")
+    assert len(made) == 3
+    assert closed == made
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

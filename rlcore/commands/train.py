@@ -48,6 +48,7 @@ def train(algorithm: str, settings: Train, config: Any, envs: EnvConfig, monitor
     files = _resumable(algorithm, settings, run) if settings.resume else None
     if files is not None:
         files.config["monitor"] = to_dict(monitor)  # which may differ from what it was
+        run.close()
         run = Run.resume(files, steps=settings.steps)
     else:
         if settings.resume:
@@ -60,7 +61,13 @@ def train(algorithm: str, settings: Train, config: Any, envs: EnvConfig, monitor
         if not signal.finished:  # else there is nothing to start again
             print(f"interrupted at step {run.t:,} and saved; the same command with --resume goes on from there")
             raise
-    report(run, EPISODES)
+    try:
+        report(run, EPISODES)  # of Atari, say, it takes minutes
+    except KeyboardInterrupt:
+        print(f"the run is finished; to evaluate it: rlcore eval {run.folder}")
+        raise SystemExit(130) from None
+    finally:
+        run.close()
 
 
 def _resumable(algorithm: str, settings: Train, run: Run) -> RunFolder | None:
