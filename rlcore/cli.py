@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -47,6 +48,19 @@ def _schedule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.Pr
         instance_from_str=lambda words: Schedule.parse(words[0]),
         is_instance=lambda value: isinstance(value, Schedule),
         str_from_instance=lambda schedule: [str(schedule)],
+    )
+
+
+@REGISTRY.primitive_rule
+def _json(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+    if info.type_origin is not dict:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="JSON",
+        instance_from_str=lambda words: json.loads(words[0]),
+        is_instance=lambda value: isinstance(value, dict),
+        str_from_instance=lambda value: [json.dumps(value)],
     )
 
 

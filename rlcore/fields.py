@@ -136,7 +136,7 @@ def _checked(name: str, hint: Any, value: Any, within: Range = FINITE) -> Any:
         return _schedule(name, value, within)
     if hint in (int, float):
         return _number(name, hint, value, within)
-    if not isinstance(value, hint):
+    if not isinstance(value, origin or hint):
         raise TypeError(f"{name} takes {hint.__name__}, got {value!r}")
     return value
 

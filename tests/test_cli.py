@@ -203,6 +203,18 @@ def test_the_command_finds_modules_where_it_is_called(tmp_path, monkeypatch, cap
     assert "mean return" in capsys.readouterr().out
 
 
+def test_what_an_environment_is_made_with_is_an_option_of_json(tmp_path):
+    words = ["--root", str(tmp_path), "--seed", "3", *QUICK, "--env", "FrozenLake-v1", "--steps", "60"]
+    main(["train", "dqn", *words, "--env-kwargs", '{"is_slippery": false, "map_name": "8x8"}'])
+    (folder,) = (tmp_path / "FrozenLake-v1" / "dqn").iterdir()
+    made = json.loads((folder / "config.json").read_text())
+    assert made["envs"]["env_kwargs"] == {"is_slippery": False, "map_name": "8x8"}
+    assert made["observation_space"] == "Discrete(64)"
+    run = api.Run.read(folder)
+    assert run.env.envs[0].unwrapped.spec.kwargs["map_name"] == "8x8"
+    assert run._evaluation_env(0, 1).observation_space.n == 64
+
+
 def test_a_folder_that_exists_is_left_alone(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes").write_text("keep")

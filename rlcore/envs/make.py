@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +40,7 @@ Wrap = Callable[[VectorEnv], VectorEnv]
 class EnvConfig:
     """How environments are made, and what is put around them, in this order; wrappers of rewards only for training."""
 
+    env_kwargs: dict[str, Any] = field(default_factory=dict)  # what gymnasium.make is given besides the id, as JSON
     vector: Literal["auto", "serial", "process"] = "auto"  # here, or in processes; auto: here, ale_py's own for Atari
     workers: Natural = 0  # processes; 0: one per core
     env_timeout: Positive = 60.0  # seconds that a step in another process may take
@@ -57,6 +59,12 @@ class EnvConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        try:
+            json.dumps(self.env_kwargs)
+        except TypeError as error:
+            raise TypeError(f"env_kwargs takes JSON values ({error}); for others give env as a callable") from None
+        if self.env_kwargs and self.atari is not None:
+            raise ValueError(f"env_kwargs {self.env_kwargs}: the protocol {self.atari!r} says how Atari games are made")
 
 
 def make_env(
@@ -68,6 +76,8 @@ def make_env(
     """
     config = EnvConfig() if config is None else config
     if isinstance(env, (VectorEnv, gymnasium.vector.VectorEnv)):
+        if config.env_kwargs:
+            raise ValueError(f"env_kwargs {config.env_kwargs}: the vector environment is made already")
         made = env if isinstance(env, VectorEnv) else ForeignEnv(env, 0 if seed is None else seed)
         for name, wanted in (("n_envs", n_envs), ("seed", seed)):
             has = getattr(made, name, wanted)
@@ -88,6 +98,7 @@ def _bare(env: Any, n_envs: int, seed: int, config: EnvConfig) -> VectorEnv:
                 _game(env), n_envs, seed, config.atari, reseed="episode"
             )  # 0.1 s a game, to resume exactly
         env = atari(_game(env), config.atari)
+    env = maker(env, **config.env_kwargs)
     if config.vector == "process":
         workers = config.workers or None
         return ProcessEnv(env, n_envs, seed, workers, timeout_s=config.env_timeout, on_fault=config.on_fault)
@@ -130,7 +141,9 @@ def evaluation_env(
     elif isinstance(env, Atari):
         env = env.evaluation
     elif videos is not None and isinstance(env, str):
-        env = maker(env, render_mode="rgb_array")
+        env = maker(env, **{**config.env_kwargs, "render_mode": "rgb_array"})
+    else:
+        env = maker(env, **config.env_kwargs)
     bare, inner = SerialEnv(env, n_envs, seed), innermost(trained)
     if isinstance(inner, SerialEnv) and bare.envs[0] is inner.envs[0]:
         raise ValueError("env: the callable gave the environment of the training again; it must make a new one")

@@ -160,3 +160,61 @@ def test_a_run_takes_them_by_name(tmp_path):
     np.testing.assert_array_equal(again.evaluate(2), run.evaluate(2))
     with pytest.raises(ValueError, match="DQN has no setting 'normalise_obs'; did you mean normalize_obs"):
         rlcore.DQN("CartPole-v1", normalise_obs=True)
+
+
+class Sized(gymnasium.Env):
+    """Tells by its observation space how it was made."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}
+
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, steps=3, render_mode=None):
+        self.steps, self.render_mode = steps, render_mode
+        self.observation_space = gymnasium.spaces.Box(0, steps, (1,))
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(1, np.float32), 0.0, True, False, {}
+
+    def render(self):
+        return np.zeros((8, 8, 3), np.uint8)
+
+
+@pytest.mark.parametrize("vector", ["serial", "process"])
+def test_what_the_environment_is_made_with(vector, tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
+    gymnasium.register("Sized-v0", "tests.envs.test_make:Sized")
+    try:
+        for env in ("Sized-v0", Sized):
+            config = EnvConfig(env_kwargs={"steps": 5}, vector=vector)
+            trained = make_env(env, 2, 0, config)
+            assert trained.observation_space.high == 5
+            for videos in (None, tmp_path):
+                second = evaluation_env(trained, env, 1, 7, config, videos if isinstance(env, str) else None)
+                assert second.observation_space.high == 5
+            trained.close()
+    finally:
+        del gymnasium.registry["Sized-v0"]
+
+
+@pytest.mark.parametrize(
+    ("env", "settings", "message"),
+    [
+        ("CartPole-v1", {"env_kwargs": {"size": 3}}, "unexpected keyword argument 'size'"),
+        ("CartPole-v1", {"env_kwargs": {"render_mode": object()}}, "env_kwargs takes JSON values"),
+        ("CartPole-v1", {"env_kwargs": [1]}, r"env_kwargs takes dict, got \[1\]"),
+        (
+            "ALE/Pong-v5",
+            {"env_kwargs": {"mode": 1}, "atari": "dqn"},
+            "the protocol 'dqn' says how Atari games are made",
+        ),
+        (SerialEnv("CartPole-v1"), {"env_kwargs": {"a": 1}}, "the vector environment is made already"),
+    ],
+)
+def test_arguments_that_it_cannot_be_made_with_are_refused(env, settings, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        make_env(env, 1, 0, EnvConfig(**settings))
