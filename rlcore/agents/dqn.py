@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rlcore import rng as rngs
-from rlcore.agents.base import Agent, Descent, Policy, means_of
+from rlcore.agents.base import Agent, Descent, Policy, means_of, rows_of
 from rlcore.autograd import Link
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Adam, Optimizer
@@ -79,7 +79,7 @@ class DQN(Agent):
         init, sampling, acting, own = rng.spawn(4)
         q = value_network(observation_space, config.hidden, int(action_space.n), init)
         optimizer = Adam(config.learning_rate(0), corrected_eps=True)
-        columns = {"obs": (observation_space.shape, stored_dtype(observation_space)), "action": ((), np.int64)}
+        columns = {"obs": rows_of(observation_space), "action": ((), np.int64)}
         replay = Replay(config.buffer_size, columns, sampling, config.n_step, config.gamma)
         return cls(q, optimizer, replay, EpsilonGreedy(config.epsilon, acting), config, own)
 
@@ -183,8 +183,3 @@ class QPolicy(Policy):
 
     def exported(self) -> tuple[Any, dict[str, Any]]:
         return self.q, {"kind": "argmax", "start": 0}
-
-
-def stored_dtype(space: Any) -> np.dtype[Any]:
-    """The dtype in which observations of a space reach an agent: floats are float32."""
-    return np.dtype(np.float32) if space.dtype.kind == "f" else np.dtype(space.dtype)

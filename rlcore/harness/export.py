@@ -19,6 +19,7 @@ from rlcore.envs.base import VectorEnv
 from rlcore.envs.batch import Leaf, structure
 from rlcore.envs.wrappers import Wrapper, innermost
 from rlcore.harness.files import whole_folder, write
+from rlcore.harness.tensors import packed
 from rlcore.policy import FORMAT, named
 from rlcore.tree import map_
 
@@ -66,11 +67,9 @@ def export_policy(path: str | Path, policy: Policy, env: VectorEnv, /, **about: 
     if path.exists():
         raise ValueError(f"{path} exists; choose another folder")
     description, tensors = described(policy, env)
-    from safetensors.numpy import save
-
     text = json.dumps({"format": FORMAT, **about, **description}, indent=1)
     with whole_folder(path) as new:
-        write(new / "tensors.safetensors", save(tensors))
+        write(new / "tensors.safetensors", *packed(tensors, {}))
         write(new / "policy.json", text.encode())
 
 
