@@ -31,9 +31,9 @@ def test_first_values_are_uniform_within_one_over_root_fan_in():
 
 
 def test_integers_become_rows_of_floats():
-    np.testing.assert_array_equal(OneHot(4)(np.array([2, 0])).tolist(), [[0, 0, 1, 0], [1, 0, 0, 0]])
+    np.testing.assert_array_equal(OneHot(4)(np.array([2, 0])).array, [[0, 0, 1, 0], [1, 0, 0, 0]])
     frames = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    out = Floats()(frames)
+    out = Floats()(frames).array
     assert out.dtype == np.float32
     assert out.tolist() == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
     with using_config("dtype", np.float64):
