@@ -14,8 +14,8 @@ import gymnasium
 from rlcore.envs.atari import Atari, atari, atari_vector
 from rlcore.envs.base import VectorEnv
 from rlcore.envs.foreign import ForeignEnv
-from rlcore.envs.maker import maker
 from rlcore.envs.process import ProcessEnv
+from rlcore.envs.single import maker
 from rlcore.envs.vector import SerialEnv
 from rlcore.envs.wrappers import (
     ClipReward,

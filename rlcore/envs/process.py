@@ -16,9 +16,9 @@ import numpy as np
 
 from rlcore.envs.base import EnvError, episode_seed
 from rlcore.envs.batch import put
-from rlcore.envs.maker import Make, maker, new_envs, reseed_of
-from rlcore.envs.memory import carve, layout, size
+from rlcore.envs.layout import carve, layout, size
 from rlcore.envs.preflight import cores, refuse_large, refuse_many, refuse_place, refuse_unsendable
+from rlcore.envs.single import Make, maker, new_envs, reseed_of
 from rlcore.envs.streams import OnFault, Reseed
 from rlcore.envs.vector import OwnEnv, refuse_settings
 from rlcore.envs.worker_process import PLAIN, RESTARTED, GoneError, Job, Worker, at_work

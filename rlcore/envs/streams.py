@@ -14,7 +14,7 @@ from gymnasium.wrappers import RecordEpisodeStatistics
 from rlcore.envs.base import EnvError, episode_seed
 from rlcore.envs.batch import LARGEST, Leaf, beyond, complaint, finite, put, row, structure
 from rlcore.envs.capture import levels
-from rlcore.envs.maker import Make, name_of
+from rlcore.envs.single import Make, name_of
 from rlcore.tree import Tree, map_
 
 Reseed = Literal["episode", "once"]
@@ -264,7 +264,7 @@ class Streams:
             mode = getattr(self.envs[i], "render_mode", None)
             raise ValueError(
                 f"{self.name(i)} renders no pictures, its render_mode is {mode!r}; make it with "
-                f'render_mode="rgb_array", an id by rlcore.envs.maker.maker(id, render_mode="rgb_array")'
+                f'render_mode="rgb_array", an id by rlcore.envs.single.maker(id, render_mode="rgb_array")'
             )
         return picture
 

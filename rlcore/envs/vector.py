@@ -17,8 +17,8 @@ from rlcore.envs import resume
 from rlcore.envs.base import EnvError, VectorEnv, no_transition, refuse_others
 from rlcore.envs.batch import Leaf, put, structure
 from rlcore.envs.capture import levels, probe
-from rlcore.envs.maker import Make, maker, name_of, new_envs, reseed_of
-from rlcore.envs.memory import carve, layout
+from rlcore.envs.layout import carve, layout
+from rlcore.envs.single import Make, maker, name_of, new_envs, reseed_of
 from rlcore.envs.streams import OnFault, Reseed, Streams, told
 from rlcore.stream import Step
 from rlcore.tree import Tree, map_

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlcore.envs.base import EnvError
-from rlcore.envs.maker import Make, new_envs
-from rlcore.envs.memory import carve, layout, size
+from rlcore.envs.layout import carve, layout, size
+from rlcore.envs.single import Make, new_envs
 from rlcore.envs.streams import OnFault, Reseed, Streams, told
 from rlcore.envs.vector import COMMANDS
 from rlcore.tree import map_

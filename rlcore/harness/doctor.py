@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.envs.maker import maker
+from rlcore.envs.single import maker
 from rlcore.envs.vector import SerialEnv
 from rlcore.harness.findings import IN_WALKS, Case, Finding, in_spaces
 from rlcore.harness.walks import walk

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rlcore.envs import ProcessEnv, SerialEnv
 from rlcore.envs.atari import atari
-from rlcore.envs.maker import maker, reseed_of
+from rlcore.envs.single import maker, reseed_of
 from rlcore.rng import generator
 from rlcore.tree import leaves
 from tests.envs.worlds import through_a_file

@@ -9,7 +9,7 @@ import pytest
 from rlcore.envs import simulators
 from rlcore.envs.atari import atari
 from rlcore.envs.capture import capture, load_captured, probe
-from rlcore.envs.maker import maker
+from rlcore.envs.single import maker
 from tests.envs.worlds import through_a_file
 
 

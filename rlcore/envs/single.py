@@ -1,4 +1,4 @@
-"""How environments come to be: from an id or a callable, each one of its own."""
+"""One environment: made from an id or a callable, and what it says of itself."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from rlcore.envs.memory import ALIGN, carve, layout, size
+from rlcore.envs.layout import ALIGN, carve, layout, size
 from rlcore.tree import leaves
 from tests.envs.worlds import ACTIONS, OBSERVATIONS
 
