@@ -135,6 +135,9 @@ def _episodes(case: Case) -> Iterator[Finding]:
     limit = getattr(spec, "max_episode_steps", None)
     if limit is None:
         limit = next((getattr(at, "_max_episode_steps", None) for at in levels(case.env)), None)
+    kwargs = getattr(spec, "kwargs", {})
+    if limit is None and "max_num_frames_per_episode" in kwargs:  # ALE's own
+        limit = kwargs["max_num_frames_per_episode"] // np.max(kwargs.get("frameskip", 1))
     limited = f"a time limit cuts after {limit:,} steps" if limit else "there is no time limit"
     if not ended:
         text = f"no episode ended in {steps:,} random steps; {limited}"

@@ -168,6 +168,15 @@ def test_a_long_episode_is_waited_for():
     assert (one.verdict, one.text) == ("warning", words)
 
 
+def test_atari_has_a_limit_of_its_own():
+    pytest.importorskip("ale_py")
+    (one,) = [f for f in audit("ALE/Pong-v5", steps=20) if f.topic == "episodes"]
+    assert (one.verdict, one.text) == (
+        "ok",
+        "no episode ended in 20 random steps; a time limit cuts after 27,000 steps",
+    )
+
+
 def test_an_error_in_a_check_is_a_finding():
     class Grudging(patients.NeverEnds):
         """Refuses its fifth reset: four walks were made, and one more to wait for an end."""
