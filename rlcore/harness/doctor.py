@@ -127,7 +127,7 @@ def _speed(case: Case) -> Iterator[Finding]:
         raw.close()
         serial.close()
     bare, whole = np.median(times, axis=0) / TIMED
-    text = f"{1 / bare:,.0f} steps/s; {1 / whole:,.0f} in rlcore's serial environment (+{1e6 * (whole - bare):.1f} us)"
+    text = f"{1 / bare:,.0f} steps/s; {1 / whole:,.0f} in rlcore's serial environment ({1e6 * (whole - bare):+.1f} us)"
     if whole > SLOW:
         text += "; several in worker processes (--vector process) would pay"
     yield Finding("ok", "speed", text)
