@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ import gymnasium
 from rlcore.envs.atari import Atari, atari, atari_vector
 from rlcore.envs.base import VectorEnv
 from rlcore.envs.foreign import ForeignEnv
+from rlcore.envs.masks import masked
 from rlcore.envs.process import ProcessEnv
 from rlcore.envs.single import maker
 from rlcore.envs.vector import SerialEnv
@@ -34,6 +36,9 @@ from rlcore.envs.wrappers import (
 from rlcore.fields import Count, Fraction, Natural, Positive, check_fields, whole
 
 Wrap = Callable[[VectorEnv], VectorEnv]
+MAKING = (  # fields of how environments are made
+    "env_kwargs", "mask_from_info", "vector", "workers", "env_timeout", "on_fault", "atari",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class EnvConfig:
     """How environments are made, and what is put around them, in this order; wrappers of rewards only for training."""
 
     env_kwargs: dict[str, Any] = field(default_factory=dict)  # what gymnasium.make is given besides the id, as JSON
+    mask_from_info: bool = False  # info["action_mask"] becomes part of what is observed, for algorithms to keep to
     vector: Literal["auto", "serial", "process"] = "auto"  # here, or in processes; auto: here, ale_py's own for Atari
     workers: Natural = 0  # processes; 0: one per core
     env_timeout: Positive = 60.0  # seconds that a step in another process may take
@@ -54,7 +60,7 @@ class EnvConfig:
     frame_stack: Count = 1  # newest observations seen as one
     reward_scale: Positive = 1.0  # factor of rewards
     normalize_reward: bool = False  # by the running standard deviation of the discounted return, clipped to 10
-    reward_gamma: Fraction = 0.99  # discount of that return; the agent's gamma
+    reward_gamma: Fraction = 0.99  # discount of that return: give the agent's gamma
     clip_reward: Positive | None = None  # bound of a reward's size
 
     def __post_init__(self) -> None:
@@ -63,8 +69,10 @@ class EnvConfig:
             json.dumps(self.env_kwargs)
         except TypeError as error:
             raise TypeError(f"env_kwargs takes JSON values ({error}); for others give env as a callable") from None
-        if self.env_kwargs and self.atari is not None:
-            raise ValueError(f"env_kwargs {self.env_kwargs}: the protocol {self.atari!r} says how Atari games are made")
+        if (self.env_kwargs or self.mask_from_info) and self.atari is not None:
+            raise ValueError(f"env_kwargs, mask_from_info: the protocol {self.atari!r} says how Atari games are made")
+        if self.workers and self.vector != "process":
+            raise ValueError(f"workers {self.workers}: only vector 'process' has some, it is {self.vector!r}")
 
 
 def make_env(
@@ -76,8 +84,11 @@ def make_env(
     """
     config = EnvConfig() if config is None else config
     if isinstance(env, (VectorEnv, gymnasium.vector.VectorEnv)):
-        if config.env_kwargs:
-            raise ValueError(f"env_kwargs {config.env_kwargs}: the vector environment is made already")
+        plain = EnvConfig()
+        if unheard := [name for name in MAKING if getattr(config, name) != getattr(plain, name)]:
+            raise ValueError(
+                f"{', '.join(unheard)}: the vector environment is made already; make it so, or give an id or a callable"
+            )
         made = env if isinstance(env, VectorEnv) else ForeignEnv(env, 0 if seed is None else seed)
         for name, wanted in (("n_envs", n_envs), ("seed", seed)):
             has = getattr(made, name, wanted)
@@ -94,15 +105,22 @@ def make_env(
 def _bare(env: Any, n_envs: int, seed: int, config: EnvConfig) -> VectorEnv:
     if config.atari is not None:
         if config.vector == "auto" and n_envs > 1:
-            return atari_vector(
-                _game(env), n_envs, seed, config.atari, reseed="episode"
-            )  # 0.1 s a game, to resume exactly
+            if config.on_fault == "restart":
+                raise ValueError("on_fault 'restart': ale_py restarts no games; give vector 'serial' or 'process'")
+            # 0.1 s a game, to resume exactly
+            return atari_vector(_game(env), n_envs, seed, config.atari, reseed="episode")
         env = atari(_game(env), config.atari)
-    env = maker(env, **config.env_kwargs)
+    env = _single(env, config)
     if config.vector == "process":
         workers = config.workers or None
         return ProcessEnv(env, n_envs, seed, workers, timeout_s=config.env_timeout, on_fault=config.on_fault)
     return SerialEnv(env, n_envs, seed, on_fault=config.on_fault)
+
+
+def _single(env: Any, config: EnvConfig, **more: Any) -> Any:
+    """A callable that gives one environment."""
+    make = maker(env, **{**config.env_kwargs, **more})
+    return partial(masked, make) if config.mask_from_info else make
 
 
 def _game(env: Any) -> str:
@@ -141,11 +159,11 @@ def evaluation_env(
     elif isinstance(env, Atari):
         env = env.evaluation
     elif videos is not None and isinstance(env, str):
-        env = maker(env, **{**config.env_kwargs, "render_mode": "rgb_array"})
+        env = _single(env, config, render_mode="rgb_array")
     else:
-        env = maker(env, **config.env_kwargs)
+        env = _single(env, config)
     bare, inner = SerialEnv(env, n_envs, seed), innermost(trained)
-    if isinstance(inner, SerialEnv) and bare.envs[0] is inner.envs[0]:
+    if isinstance(inner, SerialEnv) and bare.envs[0].unwrapped is inner.envs[0].unwrapped:
         raise ValueError("env: the callable gave the environment of the training again; it must make a new one")
     second = twin(trained, bare)
     return second if videos is None else RecordVideo(second, videos)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -51,3 +52,8 @@ class MaskFromInfo(gymnasium.Wrapper[Any, Any, Any, Any]):
                 f"MaskFromInfo: {call} of {self.env} gave a mask of {len(mask)} actions, there are {self.n}"
             )
         return {"obs": obs, "action_mask": (mask != 0).astype(np.int8)}
+
+
+def masked(make: Callable[[], gymnasium.Env[Any, Any]]) -> MaskFromInfo:
+    """One environment of `make` whose masks are observed."""
+    return MaskFromInfo(make())
