@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -147,14 +148,15 @@ def changes(begun, folder, n):
     return disk.done
 
 
-def test_a_save_makes_every_kind_of_change(begun, tmp_path):
+@pytest.mark.fault(1, 2)
+def test_a_save_is_on_the_disk_before_it_has_its_name(begun, tmp_path):
+    """Each file, then the folder, then the name, and only then is anything deleted; else a power cut could tear it."""
+    files = r"mkdir mkdir( open( write)+ fsync| link)+ chmod fsync"
     done = changes(begun, tmp_path / "new", 10)
-    assert set(done) == {"mkdir", "open", "write", "fsync", "link", "chmod", "rename", "unlink", "rmdir"}
+    assert re.fullmatch(files + " rename fsync( unlink)+ rmdir", " ".join(done))
     assert done.count("link") == 3  # of five chunks, two of which got rows
-    assert "rename" in done[: done.index("unlink")]  # nothing is deleted before the new one is there
-    assert done[done.index("rename") + 1] == "fsync"
     again = changes(begun, tmp_path / "again", 0)  # the same row once more, in the place of its first save
-    assert again.count("rename") == 2
+    assert re.fullmatch(files + " rename rename fsync( unlink)+ rmdir", " ".join(again))
 
 
 @pytest.mark.fault(2)
@@ -236,6 +238,15 @@ def test_a_save_that_cannot_be_read_back_counts_as_failed(tmp_path, monkeypatch)
     assert {path.name[-2:] for path in checkpoints(tmp_path)} == {"30", "35", "36"}  # no good one was deleted for it
     tried(checkpoint, part, 1)
     assert restored(tmp_path)[0].t == 37
+
+
+@pytest.mark.fault(3)
+def test_a_write_that_takes_a_part_is_gone_on_with(tmp_path, monkeypatch):
+    """As one of more than 2 GiB is, or one that a signal interrupts."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, bytes(data)[:1000]))
+    saved(tmp_path, 30)
+    assert restored(tmp_path)[0].t == 30
 
 
 LIMITED = """
@@ -406,7 +417,9 @@ def test_a_truncated_file_is_found_and_the_older_one_used(twin, tmp_path, name):
 @pytest.mark.fault(7)
 def test_if_all_are_damaged_nothing_starts_over_and_nothing_is_deleted(tmp_path):
     folder, settings = tmp_path / "run", dict(learning_starts=10, batch_size=8, hidden=(8,), buffer_size=200)
-    rlcore.DQN(lambda: Chain(3), folder=folder, checkpoint_every=20, **settings).learn(60)
+    watched = dict(checkpoint_every=20, log_every=20, eval_every=20, eval_episodes=1)
+    rlcore.DQN(lambda: Chain(3), folder=folder, **watched, **settings).learn(60)
+    assert {"scores.tsv", "scalars.jsonl"} <= {path.name for path in folder.iterdir()}
     for k, path in enumerate(checkpoints(folder / "checkpoints")):
         name = ["state.json", "tensors.safetensors", "ring-0-0.bin"][k]
         (path / name).write_bytes((path / name).read_bytes()[:-1])
