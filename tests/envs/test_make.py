@@ -1,5 +1,7 @@
 """What a run's settings make of an environment: the wrappers, their order, and the environment to evaluate on."""
 
+from functools import partial
+
 import gymnasium
 import numpy as np
 import pytest
@@ -142,11 +144,26 @@ def test_videos(tmp_path):
         ({"reward_gamma": 1.5}, r"reward_gamma must be within \[0, 1\], got 1.5"),
         ({"clip_reward": 0.0}, "clip_reward must be above 0"),
         ({"atari": "paper"}, "atari must be 'dqn' or 'machado', got 'paper'"),
+        ({"workers": 2}, "workers 2: only vector 'process' has some, it is 'auto'"),
     ],
 )
 def test_odd_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         EnvConfig(**settings)
+
+
+def test_games_that_ale_py_steps_are_not_restarted():
+    pytest.importorskip("ale_py")
+    config = EnvConfig(atari="dqn", on_fault="restart")
+    with pytest.raises(ValueError, match="on_fault 'restart': ale_py restarts no games"):
+        make_env("ALE/Pong-v5", 2, 0, config)
+
+
+def test_an_environment_that_is_in_use_is_none_to_evaluate_on():
+    env = gymnasium.make("CartPole-v1")
+    make = partial(gymnasium.wrappers.TimeLimit, env, 10)  # another wrapper each time
+    with pytest.raises(ValueError, match="gave the environment of the training again"):
+        evaluation_env(make_env(make), make, 1, 0, EnvConfig())
 
 
 def test_a_run_takes_them_by_name(tmp_path):
@@ -212,9 +229,47 @@ def test_what_the_environment_is_made_with(vector, tmp_path):
             {"env_kwargs": {"mode": 1}, "atari": "dqn"},
             "the protocol 'dqn' says how Atari games are made",
         ),
-        (SerialEnv("CartPole-v1"), {"env_kwargs": {"a": 1}}, "the vector environment is made already"),
+        (SerialEnv("CartPole-v1"), {"env_kwargs": {"a": 1}}, "env_kwargs: the vector environment is made already"),
+        (SerialEnv("CartPole-v1"), {"vector": "process", "workers": 1}, "vector, workers: the vector environment"),
+        (SerialEnv("CartPole-v1"), {"on_fault": "restart"}, "on_fault: the vector environment is made already"),
+        (SerialEnv("CartPole-v1"), {"atari": "dqn"}, "atari: the vector environment is made already"),
     ],
 )
 def test_arguments_that_it_cannot_be_made_with_are_refused(env, settings, message):
     with pytest.raises((TypeError, ValueError), match=message):
         make_env(env, 1, 0, EnvConfig(**settings))
+
+
+class Picky(gymnasium.Env):
+    """Allows some actions at a time, and raises at the others."""
+
+    observation_space, action_space = gymnasium.spaces.Box(0, 1, (2,)), gymnasium.spaces.Discrete(4)
+
+    def drawn(self):
+        self.mask = self.np_random.random(4) < 0.4
+        self.mask[self.np_random.integers(4)] = True
+        return self.np_random.random(2, np.float32), {"action_mask": self.mask}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self.drawn()
+
+    def step(self, action):
+        if not self.mask[action]:
+            raise ZeroDivisionError(f"action {action} of {self.mask}")
+        self.t += 1
+        obs, info = self.drawn()
+        return obs, 1.0, self.t == 9, False, info
+
+
+@pytest.mark.parametrize(
+    "settings", [{"vector": "process", "flatten_obs": True}, {"frame_stack": 2, "normalize_obs": True}]
+)
+def test_masks_of_infos_are_kept_to_in_training_evaluation_and_at_random(settings):
+    """The environment would raise."""
+    settings = {**settings, "n_steps": 16, "batch_size": 16, "n_epochs": 1, "n_envs": 2}
+    run = rlcore.PPO(Picky, mask_from_info=True, randomize_action=0.5, **settings)
+    run.learn(120)
+    assert run.evaluate(4).tolist() == [9.0] * 4
+    run.close()
