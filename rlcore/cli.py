@@ -144,5 +144,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     except MISTAKES as error:
         sys.exit(f"rlcore: {error}")
     except KeyboardInterrupt:
-        print("rlcore: interrupted; the same command with --resume goes on from the last checkpoint", file=sys.stderr)
+        remedy = "; the same command with --resume goes on from the last checkpoint" if argv[:1] == ["train"] else ""
+        print(f"rlcore: interrupted{remedy}", file=sys.stderr)
         sys.exit(130)

@@ -146,6 +146,16 @@ def test_an_interruption_has_its_exit_code(tmp_path, monkeypatch, capsys):
     assert "the same command with --resume goes on" in capsys.readouterr().err
 
 
+def test_an_interruption_of_what_cannot_be_resumed(monkeypatch, capsys):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rlcore.commands.doctor.audit", interrupted)
+    with pytest.raises(SystemExit) as end:
+        main(["doctor", "CartPole-v1"])
+    assert (end.value.code, capsys.readouterr().err) == (130, "rlcore: interrupted\n")
+
+
 def test_an_interruption_of_the_last_evaluation_leaves_a_finished_run(tmp_path, monkeypatch, capsys):
     def interrupted(*args):
         raise KeyboardInterrupt
