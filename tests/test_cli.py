@@ -55,8 +55,13 @@ def test_resume_goes_on_when_steps_have_grown_and_only_then(tmp_path, capsys):
     assert json.loads((folder / "config.json").read_text())["steps"] == 400
     rows = (folder / "scores.tsv").read_text().splitlines()
     assert [row.split("\t")[0] for row in rows] == ["steps", "150", "300"]
-    with pytest.raises(SystemExit, match=r"is a run with other settings \(agent"):
-        main(["train", "dqn", "--folder", str(folder), "--resume", "--seed", "3", "--steps", "400", *EVERY])
+    words = ["train", "dqn", "--folder", str(folder), "--resume", "--seed", "3", *EVERY]
+    with pytest.raises(
+        SystemExit, match=r"is a run with agent\.gamma 0\.99, this one has 0\.5; give the same settings"
+    ):
+        main([*words, *QUICK, "--steps", "400", "--gamma", "0.5"])
+    with pytest.raises(SystemExit, match=r"is a run with steps 400, this one has 300; give"):
+        main([*words, *QUICK, "--steps", "300"])
 
 
 def test_a_config_is_passed_back(tmp_path):

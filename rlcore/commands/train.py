@@ -12,7 +12,7 @@ from rlcore.envs.make import EnvConfig
 from rlcore.harness import RunFolder
 from rlcore.harness.config import to_dict
 from rlcore.harness.folder import find_resumable, new_path, same_run
-from rlcore.harness.header import Monitor
+from rlcore.harness.header import NOT_COMPARED, Monitor, differences
 from rlcore.harness.signals import Interrupted
 
 
@@ -79,9 +79,9 @@ def _resumable(algorithm: str, settings: Train, run: Run) -> RunFolder | None:
         return None
     files = RunFolder.open(settings.folder)
     if not same_run(files.config, config):
-        odd = [name for name in config if name != "monitor" and files.config.get(name) != config[name]]
+        free = dict.fromkeys(NOT_COMPARED)
+        odd = "; with ".join(differences({**files.config, **free}, {**config, **free}))
+        odd = odd or f"steps {files.config.get('steps')}, this one has {settings.steps}"
         files.close()
-        raise ValueError(
-            f"{settings.folder} is a run with other settings ({', '.join(odd)}); give it the same ones to resume"
-        )
+        raise ValueError(f"{settings.folder} is a run with {odd}; give the same settings to resume it")
     return files

@@ -44,17 +44,17 @@ class Header:
 
     def check(self, state: dict[str, Any]) -> None:
         theirs, ours = ({k: v for k, v in h.items() if k not in NOT_COMPARED} for h in (state, self.header))
-        if odd := "; with ".join(_differences(theirs, ours)):
+        if odd := "; with ".join(differences(theirs, ours)):
             raise ValueError(f"the checkpoint is of a run with {odd}")
 
     load = check
 
 
-def _differences(theirs: Any, ours: Any, name: str = "") -> Iterator[str]:
+def differences(theirs: Any, ours: Any, name: str = "") -> Iterator[str]:
     """In words, the names at which two headers differ."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
         for key in [*ours, *(theirs.keys() - ours.keys())]:
-            yield from _differences(theirs.get(key), ours.get(key), f"{name}.{key}" if name else key)
+            yield from differences(theirs.get(key), ours.get(key), f"{name}.{key}" if name else key)
     elif theirs != ours:
         yield f"{name} {theirs}, this one has {ours}"
 
