@@ -227,7 +227,7 @@ def test_a_full_disk_costs_a_save_and_not_the_run(tmp_path, call, error):
     assert restored(tmp_path)[0].t == 38
 
 
-@pytest.mark.fault(3)
+@pytest.mark.fault(3, 10)
 def test_a_save_that_cannot_be_read_back_counts_as_failed(tmp_path, monkeypatch):
     part, checkpoint = saved(tmp_path, 30, 5)
     write = os.write
@@ -545,6 +545,15 @@ def test_a_save_that_went_bad_costs_no_good_one(tmp_path, again):
     part.write(1)
     checkpoint.save(part.t)
     assert [int(path.name[5:]) for path in checkpoints(tmp_path)] == [34, 33, 32]
+
+
+@pytest.mark.fault(10)
+def test_later_ones_are_left_alone(tmp_path):
+    """Somebody may have gone back to an earlier save."""
+    _, checkpoint = saved(tmp_path, 30, 1)
+    for t in (10, 11, 12):
+        checkpoint.save(t)
+    assert [int(path.name[5:]) for path in checkpoints(tmp_path)] == [31, 30, 12, 11]
 
 
 # row 12: other versions
