@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from operator import setitem
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,14 @@ def map_(f: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     if isinstance(tree, tuple) and not isinstance(tree, Ring):
         return tuple([map_(f, v, *[o[i] for o in others]) for i, v in enumerate(tree)])
     return f(tree, *others)
+
+
+def put(tree: Tree, where: Any, value: Tree) -> None:
+    """tree[where] = value, in each leaf."""
+    if type(tree) is np.ndarray:  # nearly always
+        tree[where] = value
+    else:
+        map_(lambda leaf, part: setitem(leaf, where, part), tree, value)
 
 
 def leaves(tree: Tree) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlcore.stream import Step
-from rlcore.tree import Ring, leaves, map_
+from rlcore.tree import Ring, leaves, map_, put
 
 TREES = st.recursive(
     st.integers(),
@@ -68,3 +68,12 @@ def test_map_and_leaves_meet(tree):
     doubled = map_(lambda x, y: x + y, tree, tree)
     assert flat(doubled) == [2 * x for x in flat(tree)]
     assert map_(lambda x: x // 2, doubled) == tree
+
+
+def test_put_writes_into_each_leaf():
+    tree = {"a": np.zeros((2, 3)), "b": (np.zeros(2, int),)}
+    put(tree, 1, {"a": [1, 2, 3], "b": (4,)})
+    assert tree["a"].tolist() == [[0, 0, 0], [1, 2, 3]]
+    assert tree["b"][0].tolist() == [0, 4]
+    put(plain := np.zeros(3), np.array([True, False, True]), 7)
+    assert plain.tolist() == [7, 0, 7]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from operator import setitem
 from typing import Any
 
 import numpy as np
 
-from rlcore.tree import Tree, leaves, map_, named_leaves
+from rlcore.tree import Tree, leaves, named_leaves
 
 
 def zeros(rows: tuple[int, ...], spec: Tree) -> Tree:
@@ -25,14 +24,6 @@ def zeros(rows: tuple[int, ...], spec: Tree) -> Tree:
 def row_bytes(spec: Tree) -> int:
     """Bytes of one row of this spec."""
     return sum([column.itemsize * math.prod(column.shape[1:]) for column in leaves(zeros((0,), spec))])
-
-
-def put(column: Tree, at: Any, value: Tree) -> None:
-    """column[at] = value, in each leaf."""
-    if type(column) is np.ndarray:  # nearly always
-        column[at] = value
-    else:
-        map_(lambda leaf, part: setitem(leaf, at, part), column, value)
 
 
 def told(value: Any) -> str:

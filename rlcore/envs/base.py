@@ -11,6 +11,7 @@ import numpy as np
 from rlcore.stream import Step
 
 _MASK = (1 << 64) - 1
+Episodes = tuple[np.ndarray, np.ndarray, np.ndarray]  # (stream, return, length) of those that ended
 
 
 class EnvError(RuntimeError):
@@ -77,7 +78,7 @@ class VectorEnv(ABC):
         are no transitions, begins new ones.
         """
 
-    def restart(self, which: np.ndarray) -> tuple[Any, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def restart(self, which: np.ndarray) -> tuple[Any, Episodes]:
         """Cut the running episodes of the streams in a mask (N,) short, between two steps, and begin the next ones.
 
         Gives obs, written in place, and (stream, return, length) of the episodes that were cut. ValueError if this kind

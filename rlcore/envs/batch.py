@@ -46,14 +46,6 @@ def empty_batch(space: Any, n: int) -> Tree:
     return map_(lambda leaf: np.zeros(leaf.shape, leaf.dtype), batched(space, n))
 
 
-def put(batch: Tree, where: Any, value: Tree) -> None:
-    """Write one observation into row `where`, or as many as `where` selects."""
-    if type(batch) is np.ndarray:  # nearly always
-        batch[where] = value
-    else:
-        map_(lambda array, v: array.__setitem__(where, v), batch, value)
-
-
 def complaint(promised: Tree, obs: Any, path: str = "") -> str:
     """In words, how an observation breaks the promise of its space: keys, shapes, kinds of dtype; "" if it does not."""
     if isinstance(promised, Leaf):

@@ -13,11 +13,11 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
-from rlcore.envs.base import VectorEnv, episode_seed, no_transition, refuse_others
+from rlcore.envs.base import Episodes, VectorEnv, episode_seed, no_transition, refuse_others
 from rlcore.envs.batch import Leaf, row, structure
 from rlcore.envs.foreign_workers import Workers
 from rlcore.envs.intake import Intake
-from rlcore.envs.records import Episodes, record_key, records
+from rlcore.envs.records import record_key, records
 from rlcore.envs.resets import mode_of, resets_of
 from rlcore.stream import Step
 from rlcore.tree import leaves, map_

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from rlcore.envs.batch import LARGEST, beyond, complaint, empty_batch, finite, infinite_row, put, structure
-from rlcore.tree import Tree, leaves, map_
+from rlcore.envs.batch import LARGEST, beyond, complaint, empty_batch, finite, infinite_row, structure
+from rlcore.tree import Tree, leaves, map_, put
 
 DOUBT = 5  # ends of episodes that raise it
 

@@ -15,14 +15,13 @@ from typing import Any, Literal
 import numpy as np
 
 from rlcore.envs.base import EnvError, episode_seed
-from rlcore.envs.batch import put
 from rlcore.envs.layout import carve, layout, size
 from rlcore.envs.preflight import cores, refuse_large, refuse_many, refuse_place, refuse_unsendable
 from rlcore.envs.single import Make, maker, new_envs, reseed_of
 from rlcore.envs.streams import OnFault, Reseed
 from rlcore.envs.vector import OwnEnv, refuse_settings
 from rlcore.envs.worker_process import PLAIN, RESTARTED, GoneError, Job, Worker, at_work
-from rlcore.tree import Tree, map_
+from rlcore.tree import Tree, map_, put
 
 START_S = 60  # for a worker to import what it needs, besides the time for a step
 LEAVE_S = 5  # for a worker to close its environments

@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
-Episodes = tuple[np.ndarray, np.ndarray, np.ndarray]  # (stream, return, length)
+from rlcore.envs.base import Episodes
 
 
 def record_key(env: Any, mode: AutoresetMode) -> str | None:

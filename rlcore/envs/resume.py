@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.envs.batch import put, row
+from rlcore.envs.batch import row
 from rlcore.envs.capture import capture, load_captured
 from rlcore.envs.streams import Streams
-from rlcore.tree import leaves, map_
+from rlcore.tree import leaves, map_, put
 
 
 def state_of(streams: Streams, how: str) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from gymnasium import spaces
 from gymnasium.wrappers import RecordEpisodeStatistics
 
 from rlcore.envs.base import EnvError, episode_seed
-from rlcore.envs.batch import LARGEST, Leaf, beyond, complaint, finite, put, row, structure
+from rlcore.envs.batch import LARGEST, Leaf, beyond, complaint, finite, row, structure
 from rlcore.envs.capture import levels
 from rlcore.envs.single import Make, name_of
-from rlcore.tree import Tree, map_
+from rlcore.tree import Tree, map_, put
 
 Reseed = Literal["episode", "once"]
 OnFault = Literal["raise", "restart"]

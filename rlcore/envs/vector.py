@@ -14,18 +14,17 @@ import numpy as np
 from gymnasium import spaces
 
 from rlcore.envs import resume
-from rlcore.envs.base import EnvError, VectorEnv, no_transition, refuse_others
-from rlcore.envs.batch import Leaf, put, structure
+from rlcore.envs.base import EnvError, Episodes, VectorEnv, no_transition, refuse_others
+from rlcore.envs.batch import Leaf, structure
 from rlcore.envs.capture import levels, probe
 from rlcore.envs.layout import carve, layout
 from rlcore.envs.single import Make, maker, name_of, new_envs, reseed_of
 from rlcore.envs.streams import OnFault, Reseed, Streams, told
 from rlcore.stream import Step
-from rlcore.tree import Tree, map_
+from rlcore.tree import Tree, map_, put
 
 RESTARTS = 10  # of environments that failed, within so many rows:
 ROWS = 100_000
-Episodes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class OwnEnv(VectorEnv):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rlcore.envs.base import VectorEnv, no_transition, refuse_others
+from rlcore.envs.base import Episodes, VectorEnv, no_transition, refuse_others
 from rlcore.envs.batch import empty_batch
 from rlcore.stream import Step
 from rlcore.tree import Tree, map_, named_leaves
@@ -93,7 +93,7 @@ class Wrapper(VectorEnv):
         self.obs, self._torn = step.obs, False
         return step
 
-    def restart(self, which: np.ndarray) -> tuple[Any, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def restart(self, which: np.ndarray) -> tuple[Any, Episodes]:
         raise ValueError(f"put what cuts episodes inside {type(self).__name__}, next to the environment")
 
     def state(self) -> dict[str, Any]:

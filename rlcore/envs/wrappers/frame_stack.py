@@ -10,11 +10,10 @@ from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 
 from rlcore.envs.base import VectorEnv
-from rlcore.envs.batch import put
 from rlcore.envs.wrappers.base import Wrapper
 from rlcore.envs.wrappers.observations import MASK
 from rlcore.stream import Step
-from rlcore.tree import Tree, map_
+from rlcore.tree import Tree, map_, put
 
 STACKS = 4  # stacks side by side in a strip
 

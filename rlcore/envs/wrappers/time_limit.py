@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.envs.base import VectorEnv
+from rlcore.envs.base import Episodes, VectorEnv
 from rlcore.envs.wrappers.base import Wrapper
 from rlcore.stream import Step
 from rlcore.tree import map_
-
-Episodes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class TimeLimit(Wrapper):
