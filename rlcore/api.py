@@ -34,7 +34,7 @@ from rlcore.harness.header import Header, Monitor, check_header
 from rlcore.harness.settings import distributed
 from rlcore.harness.signals import Signals
 from rlcore.stream import Step
-from rlcore.tree import map_
+from rlcore.tree import Ring, leaves, map_
 
 ALGORITHMS: dict[str, type[Agent]] = {"dqn": agents.DQN, "double-dqn": agents.DoubleDQN, "ppo": agents.PPO}
 EVALUATION, FRESH = 1_000_000, 2_000_000  # what is added to the seed for evaluation while and after training
@@ -71,6 +71,7 @@ class Run:
         self.seed: int = getattr(self.env, "seed", 0) if seed is None else seed
         spaces = self.env.observation_space, self.env.action_space
         self.agent = agent_class.from_spaces(*spaces, self.config, rng.generator(self.seed))
+        self.agent.check_streams(self.env.n_envs)
         self.t = 0  # rows so far
         self._files: RunFolder | None = None  # locked, from resume() to the end of learn()
         self._recorder: Any = None  # with _watch and _checkpoint: hooks that write into the folder
@@ -110,7 +111,9 @@ class Run:
                     files.finish()
         except NonFiniteError as error:
             kept = files.path / "faults" / f"step-{self.t:012d}"
-            save_state(kept, {"t": self.t, "batch": error.batch})
+            agent = {k: v for k, v in self.agent.state().items() if not any(isinstance(x, Ring) for x in leaves(v))}
+            rest = {"agent": agent, "library_rng": rng.state_of(rng.default())}  # to do the update again with
+            save_state(kept, {"t": self.t, "batch": error.batch, **rest})
             raise NonFiniteError(f"{error}; what it learned from is kept in {kept}", error.batch) from error
         finally:
             for hook in line:

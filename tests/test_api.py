@@ -71,6 +71,10 @@ def test_one_environment_is_not_trained_and_evaluated_at_once():
         (lambda: quick(eval_every=0), "eval_every must be at least 1"),
         (lambda: quick(n_envs=0), "n_envs must be at least 1, got 0"),
         (lambda: quick(seed=-1), "seed must not be negative, got -1"),
+        (
+            lambda: rlcore.PPO("CartPole-v1", n_envs=3, n_steps=8, batch_size=25),
+            "batch_size 25 is more than the 24 rows of an update",
+        ),
         (lambda: quick().learn(-1), "steps must not be negative, got -1"),
         (lambda: quick(seed="0"), "seed takes a whole number, got '0'"),
         (lambda: quick(n_envs=1.5), "n_envs takes a whole number, got 1.5"),

@@ -50,6 +50,9 @@ class Agent(ABC):
     def from_spaces(cls, observation_space: Any, action_space: Any, config: Any, rng: np.random.Generator) -> Agent:
         """An agent with default networks; ValueError names the spaces it can handle if it cannot handle these."""
 
+    def check_streams(self, n: int) -> None:  # noqa: B027  most can
+        """ValueError unless it can learn from n environments at a time."""
+
     @abstractmethod
     def act(self, obs: Any) -> tuple[Any, dict[str, Any]]:
         """Actions for observations (N, ...), and what must be remembered with them."""

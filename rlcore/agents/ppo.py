@@ -93,6 +93,14 @@ class PPO(Agent):
         optimizer = Adam(config.learning_rate(0), eps=1e-5, corrected_eps=True)
         return cls(model, optimizer, Rollout(config.n_steps, columns), config, own)
 
+    def check_streams(self, n: int) -> None:
+        size, length = self.config.batch_size, self.rollout.length
+        if size > length * n:
+            raise ValueError(
+                f"batch_size {size} is more than the {length * n} rows of an update, n_steps {length} of {n} "
+                "environments: lower batch_size, or raise n_steps or n_envs"
+            )
+
     def act(self, obs: Any) -> tuple[Any, dict[str, Any]]:
         distribution = self.acting_model.distribution(obs)
         action, log_prob = distribution.sample_log_prob(rng=self.rngs["acting"])
@@ -102,11 +110,8 @@ class PPO(Agent):
         rollout, n = self.rollout, len(step.reward)
         if stream:
             raise ValueError(f"PPO takes all its streams in one call, got stream={stream}")
-        if not len(rollout) and self.config.batch_size > rollout.length * n:
-            raise ValueError(
-                f"batch_size {self.config.batch_size} is more than the {rollout.length * n} rows of an update, n_steps "
-                f"{rollout.length} of {n} environments: lower batch_size, or raise n_steps or n_envs"
-            )
+        if not len(rollout):
+            self.check_streams(n)
         final_value = np.zeros(n, np.float32)  # of successors that are not the next row's observation
         if len(rollout) == rollout.length - 1:
             final_value = self.acting_model.values(step.final_obs).array
