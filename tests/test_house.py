@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS = (  # imports go down only; a name stands for a module or for all of a package
-    "backend rng tree threads fields policy",
+    "backend rng tree threads fields memory policy",
     "autograd stream parallel parallel.comm",
     "networks actor_critic distributions returns losses explorers buffers envs",
     "agents",

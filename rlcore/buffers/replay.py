@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from rlcore.buffers.columns import row_bytes, zeros
-from rlcore.buffers.memory import refuse_beyond
+from rlcore.memory import refuse_beyond
 from rlcore.rng import check, restore, state_of
 from rlcore.stream import Step
 from rlcore.tree import Ring, Tree, map_, named_leaves, put

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rlcore.buffers.columns import check_rows, row_bytes, told, zeros
-from rlcore.buffers.memory import refuse_beyond
+from rlcore.memory import refuse_beyond
 from rlcore.tree import Tree, map_, named_leaves, put
 
 OURS = {"reward": np.float32, "terminated": np.bool_, "truncated": np.bool_, "valid": np.bool_}  # of a Step

@@ -17,8 +17,8 @@ from rlcore.backend import to_cpu, xp_of
 from rlcore.harness import events
 from rlcore.harness.logs import Log, cut_back, sizes
 from rlcore.harness.loop import due
-from rlcore.harness.memory import resident_bytes
 from rlcore.harness.tags import SCHEMES, cleanrl
+from rlcore.memory import resident_bytes
 from rlcore.stream import Step
 
 WINDOW = 100  # episodes in rollout/ep_rew_mean, as in Stable-Baselines3

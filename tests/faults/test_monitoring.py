@@ -19,7 +19,7 @@ import pytest
 from rlcore.agents import DQN, DQNConfig
 from rlcore.envs import SerialEnv
 from rlcore.harness import Evaluation, Progress, Recorder, train
-from rlcore.harness.memory import resident_bytes
+from rlcore.memory import resident_bytes
 from rlcore.rng import generator
 from tests.harness.fakes import lines, scalars, scores
 

@@ -1,4 +1,4 @@
-"""How much memory there is, so that a buffer that cannot fit is refused before a run begins."""
+"""How much memory there is, so that a buffer that cannot fit is refused before a run begins, and how much is held."""
 
 from __future__ import annotations
 
@@ -66,6 +66,12 @@ def _read(path: str) -> str:
         return (ROOT / path).read_text()
     except OSError:
         return ""
+
+
+def resident_bytes() -> int | None:
+    """Bytes of main memory that this process holds, None where the system does not say (other than Linux)."""
+    statm = _read("proc/self/statm").split()
+    return int(statm[1]) * os.sysconf("SC_PAGE_SIZE") if statm else None
 
 
 def refuse_beyond(needed: float, what: str, remedy: str) -> None:

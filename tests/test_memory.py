@@ -1,5 +1,6 @@
 """What memory is there, as the files of /proc and /sys say, and buffers that do not fit."""
 
+import mmap
 import subprocess
 import sys
 import textwrap
@@ -7,7 +8,8 @@ import textwrap
 import numpy as np
 import pytest
 
-from rlcore.buffers import Replay, Rollout, memory
+from rlcore import memory
+from rlcore.buffers import Replay, Rollout
 from rlcore.buffers.columns import row_bytes
 from rlcore.rng import generator
 from rlcore.stream import Step
@@ -104,3 +106,19 @@ def test_in_a_process_with_a_limit_the_refusal_comes_at_once():
         out.stdout
     )
     assert "lower buffer_size" in out.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="known on Linux only")
+def test_what_is_held_is_the_resident_memory():
+    with open("/proc/self/status") as file:
+        (kib,) = [int(line.split()[1]) for line in file if line.startswith("VmRSS")]
+    before = memory.resident_bytes()
+    assert abs(before - kib * 1024) < 20e6
+    with mmap.mmap(-1, 50_000_000) as block:  # new pages, which no allocator has kept
+        block.write(b"x" * 50_000_000)
+        assert 40e6 < memory.resident_bytes() - before < 80e6
+
+
+def test_what_is_held_is_unknown_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "ROOT", tmp_path)
+    assert memory.resident_bytes() is None
