@@ -106,6 +106,8 @@ BAD = {
     "offsets are negative": forged({"a": entry(offsets=(-8, 0))}),
     "more than the file": forged({"a": entry(shape=(4,), offsets=(0, 16))}),
     "shape and offsets differ": forged({"a": entry(shape=(1,))}),
+    "a length that is true": forged({"a": entry(shape=(True, 2))}),
+    "a length with a fraction": forged({"a": entry(shape=(2.0,))}),
     "hole": forged({"a": entry(shape=(1,), offsets=(4, 8))}),
     "tail": forged({"a": entry()}, bytes(9)),
     "overlap": forged({"a": entry(), "b": entry(shape=(1,), offsets=(4, 8))}),
@@ -133,6 +135,8 @@ def test_too_many_and_too_long(monkeypatch):
     monkeypatch.setattr(tensors, "MOST", 3)
     with pytest.raises(ValueError, match="4 tensors; at most 3 are read"):
         unpacked(forged(header, b""))
+    with pytest.raises(ValueError, match="4 arrays are too many to be stored"):
+        packed({str(k): np.zeros(0) for k in range(4)}, {})
     monkeypatch.setattr(tensors, "LONGEST", 100)
     with pytest.raises(ValueError, match="a header of"):
         unpacked(forged(header, b""))
