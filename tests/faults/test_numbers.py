@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+import rlcore
 from rlcore.agents import DQN, PPO, DQNConfig, NonFiniteError, PPOConfig
 from rlcore.agents.base import Descent
 from rlcore.autograd import Sequential
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
 from rlcore.autograd.optimizers import Adam
+from rlcore.envs.toy import Chain
 from rlcore.explorers import Schedule
-from rlcore.harness import load_state, save_state
-from rlcore.rng import generator
+from rlcore.harness import load_state, newest_state, save_state
+from rlcore.rng import default, generator, state_of
 from rlcore.stream import Step
 from rlcore.tree import named_leaves
 
@@ -114,6 +116,32 @@ def test_three_in_a_row_end_the_run_and_give_their_batch(cls, tmp_path):
     save_state(tmp_path / "batch", {"batch": batch})
     again = load_state(tmp_path / "batch")["batch"]
     np.testing.assert_array_equal(again["obs"], batch["obs"])
+
+
+@pytest.mark.parametrize("algorithm", [rlcore.DQN, rlcore.PPO])
+def test_what_ended_a_run_is_kept_to_be_done_again(algorithm, tmp_path):
+    """The batch, the networks and every generator, but no replay; the checkpoint before is there to go on from."""
+    few = dict(learning_starts=0, batch_size=4, update_every=1, gradient_steps=1, buffer_size=64)
+    many = dict(n_steps=8, batch_size=4, n_epochs=1)
+    settings = dict(hidden=(8,), checkpoint_every=8, **(few if algorithm is rlcore.DQN else many))
+    run = algorithm(lambda: Chain(3), folder=tmp_path / "run", **settings)
+
+    def spoil(t, step, stats):
+        if t == 20:
+            run.agent.actor.flat[...] = np.nan
+
+    with pytest.raises(NonFiniteError, match=r"what it learned from is kept in .*step-0000000000..") as error:
+        run.learn(100, [spoil])
+    assert 20 < run.t < 40
+    kept = load_state(tmp_path / "run" / "faults" / f"step-{run.t:012d}")
+    assert (kept["t"], kept["library_rng"]) == (run.t, state_of(default()))
+    np.testing.assert_array_equal(kept["batch"]["obs"], error.value.batch["obs"])
+    own = run.agent.state()
+    assert own.keys() - kept["agent"].keys() == ({"replay"} if algorithm is rlcore.DQN else set())
+    for path, leaf in named_leaves(kept["agent"]):
+        np.testing.assert_array_equal(leaf, dict(named_leaves(own))[path])
+    assert newest_state(tmp_path / "run" / "checkpoints") is not None
+    assert not (tmp_path / "run" / "finished").exists()
 
 
 def learn(learner):

@@ -113,7 +113,7 @@ LOADER = """
 """
 
 
-@pytest.mark.fault(14, 18)
+@pytest.mark.fault(14, 17, 18)
 def test_hostile_files_run_nothing_and_reach_nowhere(tmp_path):
     folder = tmp_path / "hostile"
     folder.mkdir()
