@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rlcore import rng
 from rlcore.envs.base import EnvError
 from rlcore.envs.layout import carve, layout, size
 from rlcore.envs.single import Make, new_envs
@@ -165,8 +166,9 @@ def work(connection: Any, buffer: Any, job: bytes) -> None:
 
 def _streams(buffer: Any, job: Job) -> tuple[Streams, Any]:
     words = np.random.SeedSequence(job.entropy).generate_state(4)
-    np.random.seed(words)  # noqa: NPY002  some draw from it, and forks of one server would all draw the same
+    np.random.seed(words)  # noqa: NPY002  some draw from these, and forks of one server would all draw the same
     random.seed(words.tobytes())
+    rng.seed(int.from_bytes(words.tobytes(), "little"))
     envs = new_envs(job.make, job.part.stop - job.part.start)
     plan = layout(envs[0].observation_space, envs[0].action_space, job.n_envs)
     if plan != job.plan:

@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rlcore.envs.toy import HashChain
+from rlcore.rng import default
 from rlcore.tree import leaves
 
 
@@ -282,8 +283,8 @@ class Global(gymnasium.Env):
         self.action_space = spaces.Discrete(2)
 
     def reset(self, *, seed=None, options=None):
-        drawn = np.random.random_sample(50)  # noqa: NPY002
-        return np.array([*drawn, *[random.random() for _ in range(50)]]), {}
+        drawn = [*np.random.random_sample(40), *default().random(20)]  # noqa: NPY002
+        return np.array([*drawn, *[random.random() for _ in range(40)]]), {}
 
     def step(self, action):
         return self.reset()[0], 0.0, False, False, {}

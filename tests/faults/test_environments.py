@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -21,6 +22,7 @@ from gymnasium import spaces
 
 from rlcore.buffers import Replay
 from rlcore.envs import EnvError, ProcessEnv, SerialEnv, episode_seed
+from rlcore.envs.process import Worker, _leave_all
 from rlcore.envs.toy import HashChain
 from rlcore.rng import generator
 from tests.envs.worlds import Faulty, Global, Reuses, Walk, World
@@ -591,8 +593,20 @@ def test_a_fork_of_the_process_may_not_use_its_workers():
         with pytest.raises(ValueError, match="this process was forked from the one that made it"):
             call()
     env.close()
+    _leave_all(env._running, env._pid)  # as the end of the fork would
     env._pid -= 1
     env.reset()  # nothing was closed
+    env.close()
+
+
+@pytest.mark.fault(43)
+def test_this_process_is_never_forked():
+    with pytest.raises(
+        ValueError, match=r"start must be 'forkserver' or 'spawn' \(fork copies locks held\), got 'fork'"
+    ):
+        ProcessEnv(Walk, 1, start="fork")
+    env = ProcessEnv(Walk, 1)
+    assert env._context.get_start_method() == "forkserver"
     env.close()
 
 
@@ -617,6 +631,23 @@ def test_too_little_shared_memory_is_said_before_anything_starts(monkeypatch):
         ValueError, match=r"arrays take 28 MiB of shared memory, free are 0 MiB in .*; make /dev/shm larger"
     ):
         ProcessEnv(partial(World, spaces.Box(0, 255, (10**7,), np.uint8)), 1)
+
+
+@pytest.mark.fault(49)
+def test_too_few_processes_are_said(monkeypatch):
+    born = iter([Worker])
+
+    def worker(*args):
+        for cls in born:
+            return cls(*args)
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("rlcore.envs.process.Worker", worker)
+    with pytest.raises(
+        EnvError, match=r"worker 1 could not be started \(BlockingIOError: .*RLIMIT_NPROC \(ulimit -u\)"
+    ):
+        ProcessEnv(Walk, 2, workers=2)
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.fault(40)
