@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import rlcore
 from rlcore.agents import DQN, DQNConfig
 from rlcore.envs import SerialEnv
 from rlcore.harness import Evaluation, Progress, Recorder, train
@@ -69,6 +70,20 @@ def test_a_folder_without_permission_is_written_to_later(tmp_path):
     assert sorted({row["t"] for row in lines(tmp_path)}) == sorted({*range(20, 201, 20), 50, 150})
     assert [row["steps"] for row in scores(tmp_path)] == ["50", "100", "150", "200"]
     assert lines(tmp_path)[-1]["faults/recorder"] > 0
+
+
+@pytest.mark.fault(11)
+def test_where_checkpoints_cannot_be_written_nothing_starts(tmp_path):
+    settings = dict(hidden=(8,), learning_starts=20, batch_size=8, buffer_size=200)
+    run = rlcore.DQN("CartPole-v1", folder=tmp_path / "new", **settings)
+    rlcore.DQN("CartPole-v1", folder=tmp_path / "old", **settings).learn(20)
+    with locked(tmp_path), pytest.raises(PermissionError, match="new"):
+        run.learn(20)
+    with locked(tmp_path / "old"), pytest.raises(PermissionError, match="old"):
+        rlcore.Run.resume(tmp_path / "old")
+    assert run.t == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert rlcore.Run.resume(tmp_path / "old").learn(20).t == run.learn(40).t == 40
 
 
 @pytest.mark.fault(11)
