@@ -208,6 +208,7 @@ def test_a_part_that_refuses_stops_the_rest(tmp_path):
     assert later.loads == 0
 
 
+@pytest.mark.fault(13)
 def test_all_parts_check_before_any_is_loaded(tmp_path):
     class Checked(Part):
         def check(self, state):

@@ -107,7 +107,6 @@ BAD = {
     "more than the file": forged({"a": entry(shape=(4,), offsets=(0, 16))}),
     "shape and offsets differ": forged({"a": entry(shape=(1,))}),
     "a length that is true": forged({"a": entry(shape=(True, 2))}),
-    "a length with a fraction": forged({"a": entry(shape=(2.0,))}),
     "hole": forged({"a": entry(shape=(1,), offsets=(4, 8))}),
     "tail": forged({"a": entry()}, bytes(9)),
     "overlap": forged({"a": entry(), "b": entry(shape=(1,), offsets=(4, 8))}),
