@@ -139,7 +139,7 @@ class Run:
             files = RunFolder.open(folder)
             files.extend(goal)
             return files
-        self._evaluation_env(EVALUATION, self.monitor.eval_episodes)  # what may fail comes before the folder
+        self._evaluation_env(EVALUATION, self.monitor.eval_episodes, folder)  # what may fail comes before the folder
         files = RunFolder.create(folder, {**self.header(), "steps": goal})
         try:
             self._recorder, self._watch, self._checkpoint = self._observers(files.path)
@@ -153,7 +153,7 @@ class Run:
         header = {k: v for k, v in self.header().items() if k != "monitor"}
         logs: Any = m.log_every, m.tags, self.agent.actor, m.histograms_every, header
         recorder = Recorder(folder, self.env.n_envs, *logs)
-        env = self._evaluation_env(EVALUATION, m.eval_episodes, folder / "videos" if m.video_every else None)
+        env = self._evaluation_env(EVALUATION, m.eval_episodes, folder)
         films = (env, m.video_every) if m.video_every else ()
         watch = Evaluation(self.agent, env, m.eval_every, m.eval_episodes, recorder, folder / "best", *films)
         parts = {"header": Header(self.header()), **self._parts(), "recorder": recorder, "evaluation": watch}
@@ -252,8 +252,9 @@ class Run:
         if isinstance(self._make, (VectorEnv, gymnasium.vector.VectorEnv)):
             raise ValueError("to evaluate, give the environment as an id or a callable: a second one is needed")
 
-    def _evaluation_env(self, offset: int, episodes: int, videos: Path | None = None) -> VectorEnv:
+    def _evaluation_env(self, offset: int, episodes: int, folder: Path | None = None) -> VectorEnv:
         self._refuse_ready_env()
+        videos = folder / "videos" if folder is not None and self.monitor.video_every else None
         key = offset, min(episodes, STREAMS), videos
         if key not in self._evaluations:
             made = self._make, key[1], self.seed + offset

@@ -110,7 +110,7 @@ class Nested(gymnasium.Env):
 
 
 def test_predict_takes_one_nested_observation_or_a_batch():
-    run = rlcore.PPO(Nested, n_envs=3, n_steps=4)
+    run = rlcore.PPO(Nested, n_envs=3, n_steps=4, batch_size=4)
     for one in [(1, {"x": np.ones(2)}), [1, {"x": [1, 1]}], Nested().reset()[0]]:
         action, state = run.predict(one)
         assert (np.shape(action), state) == ((), None)
@@ -394,6 +394,14 @@ def test_films_of_evaluations(tmp_path):
     films = sorted(path.name for path in (tmp_path / "run" / "videos").iterdir())
     assert films == ["step-000000000050-0.mp4", "step-000000000150-0.mp4"]
     run.close()
+
+
+def test_films_that_cannot_be_made_leave_no_folder(tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
+    run = api.Run(DQN, env=lambda: gymnasium.make("CartPole-v1"), folder=tmp_path / "run", video_every=1)
+    with pytest.raises(ValueError, match='make the environment with render_mode="rgb_array"'):
+        run.learn(10)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_an_update_failed_on_is_kept(tmp_path, monkeypatch):
