@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rlcore.agents import DQNConfig, PPOConfig
+from rlcore.envs.atari import PROTOCOLS, Protocol
 from rlcore.envs.make import EnvConfig
 from rlcore.fields import Count, Fraction, Positive, Probability, Range, Schedule, check_fields
 from rlcore.harness.header import Monitor
@@ -82,6 +83,17 @@ def test_every_number_refuses_what_it_cannot_be(cls, name, kind, within):
         if isinstance(error.value, ValueError) and not isinstance(value, (str, tuple)) and kind is not Schedule:
             assert within.told(value) in text
             assert str(value)[:20] in text
+
+
+@pytest.mark.fault(47)
+def test_every_number_of_a_protocol_refuses_what_it_cannot_be():
+    hints, seen = get_type_hints(Protocol, include_extras=True), 0
+    for name in [name for name, hint in hints.items() if numeric(hint)]:
+        for value in wrong_values(*numeric(hints[name])):
+            with pytest.raises((ValueError, TypeError), match=name):
+                dataclasses.replace(PROTOCOLS["dqn"], **{name: value})
+            seen += 1
+    assert seen > 60
 
 
 @pytest.mark.parametrize(("cls", "name", "kind", "within"), FIELDS)

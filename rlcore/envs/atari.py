@@ -14,6 +14,7 @@ from gymnasium.wrappers import RecordEpisodeStatistics
 from rlcore.envs.base import VectorEnv
 from rlcore.envs.foreign import ForeignEnv
 from rlcore.envs.wrappers.rewards import SignReward
+from rlcore.fields import Count, Fraction, Natural, check_fields
 
 FPS = 60  # of the console
 
@@ -22,22 +23,20 @@ FPS = 60  # of the console
 class Protocol:
     """How a game is played; what the learner sees are (stack, size, size) uint8 frames, zeros before the first one."""
 
-    noop_max: int  # a game begins with 1 to so many frames of no-ops; 0: none
+    noop_max: Natural  # a game begins with 1 to so many frames of no-ops; 0: none
     fire: bool  # after these FIRE is held for one action, in games that have it
     life_loss: bool  # a lost life ends the episode, but not the game
     sign_reward: bool  # rewards are -1, 0 or 1
-    sticky: float  # probability, in each frame, that the action before is taken again
+    sticky: Fraction  # probability, below 1, in each frame, that the action before is taken again
     full_action_space: bool = False  # all 18 actions of the joystick instead of those that matter in the game
-    frame_skip: int = 4  # frames for which an action is held; of the last two the larger value of each pixel is seen
-    max_frames: int = 108_000  # after which a game is truncated: half an hour
-    size: int = 84  # pixels of a frame's sides
-    stack: int = 4  # frames in an observation
+    frame_skip: Count = 4  # frames for which an action is held; of the last two the larger value of each pixel is seen
+    max_frames: Count = 108_000  # after which a game is truncated: half an hour
+    size: Count = 84  # pixels of a frame's sides
+    stack: Count = 4  # frames in an observation
 
     def __post_init__(self) -> None:
-        for name, least in (("noop_max", 0), ("frame_skip", 1), ("max_frames", 1), ("size", 1), ("stack", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if not 0 <= self.sticky < 1:
+        check_fields(self)
+        if self.sticky == 1:
             raise ValueError(f"sticky must be within [0, 1), got {self.sticky}")
 
 

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import uuid
 import zipfile
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import rlcore
 from rlcore.autograd import links as L
 from rlcore.autograd import serializers
 from rlcore.envs.toy import Chain
-from rlcore.harness import Checkpoint, CheckpointError, load_state, save_state
+from rlcore.harness import Checkpoint, CheckpointError, RunFolder, load_state, save_state
 from rlcore.harness.checkpoint import checkpoints
 from rlcore.harness.files import sha, whole_folder, write
 from rlcore.harness.tensors import CODES, unpacked
@@ -434,6 +435,33 @@ def test_a_link_at_the_temporary_name_is_refused(tmp_path, monkeypatch):
         assert not (tmp_path / "nowhere").exists()
         assert not (tmp_path / "state").exists()
         (tmp_path / name).unlink() if (tmp_path / name).is_symlink() else (tmp_path / name).rmdir()
+
+
+@pytest.mark.fault(22)
+def test_a_link_at_the_temporary_name_of_a_config_is_not_followed(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", {"steps": 1})
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "run" / ".config.json.tmp").symlink_to(tmp_path / "mine")
+    folder.extend(2)
+    folder.close()
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not (tmp_path / "run" / "config.json").is_symlink()
+    assert RunFolder.open(tmp_path / "run").config == {"steps": 2}
+
+
+@pytest.mark.fault(22)
+def test_a_link_at_the_temporary_name_of_an_npz_is_refused(tmp_path, monkeypatch):
+    replace, names = os.replace, set()
+    monkeypatch.setattr(os, "replace", lambda source, target: (names.add(source), replace(source, target)))
+    for _ in range(3):
+        serializers.save_npz(tmp_path / "a.npz", L.Linear(2, 3))
+    assert len(names) == 3
+    (tmp_path / "mine").write_text("mine")
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=0))  # as if somebody had guessed it
+    (tmp_path / f"a.npz.{'0' * 32}").symlink_to(tmp_path / "mine")
+    with pytest.raises(FileExistsError):
+        serializers.save_npz(tmp_path / "a.npz", L.Linear(2, 3))
+    assert (tmp_path / "mine").read_text() == "mine"
 
 
 @pytest.mark.fault(22)
