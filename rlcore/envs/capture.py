@@ -114,7 +114,7 @@ def _encoded(value: Any) -> dict[str, Any] | None:
         items = {str(i): _encoded(item) for i, item in enumerate(value)}
         length = getattr(value, "maxlen", None)
         return None if None in items.values() else {"kind": type(value).__name__, "items": items, "maxlen": length}
-    if type(value) is dict and all(type(k) is str and "/" not in k and k[:1] != "$" for k in value):
+    if type(value) is dict and all(type(k) is str and k[:1] != "$" for k in value):
         items = {k: _encoded(item) for k, item in value.items()}
         return None if None in items.values() else {"kind": "dict", "items": items}
     return None

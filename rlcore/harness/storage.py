@@ -132,9 +132,9 @@ def _encoded(value: Any, path: str, arrays: dict[str, np.ndarray], rings: dict[s
         raise TypeError(f"state: {path} is nested deeper than {DEPTH} levels")
     if isinstance(value, dict):
         for key in value:
-            if not isinstance(key, str) or "/" in key or key.startswith("$"):
-                raise TypeError(f"state: key {key!r} under {path or '/'} must be a str without '/' and a leading '$'")
-        return {key: _encoded(v, f"{path}/{key}", arrays, rings) for key, v in value.items()}
+            if not isinstance(key, str) or key.startswith("$"):
+                raise TypeError(f"state: key {key!r} under {path or '/'} must be a str without a leading '$'")
+        return {key: _encoded(v, f"{path}/{_told(key)}", arrays, rings) for key, v in value.items()}
     if isinstance(value, Ring):
         _check_dtype(path, value.array)
         rings[path] = value
@@ -152,6 +152,11 @@ def _encoded(value: Any, path: str, arrays: dict[str, np.ndarray], rings: dict[s
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(f"state: {path} is a {type(value).__name__}; arrays, Rings and JSON scalars can be stored")
+
+
+def _told(key: str) -> str:
+    """A key as part of a path, which a slash in it would cut (RFC 6901): robots observe robot/joints."""
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _check_dtype(path: str, array: Any) -> None:
