@@ -589,7 +589,7 @@ def test_a_fork_of_the_process_may_not_use_its_workers():
     env = ProcessEnv(Walk, 2)
     env.reset()
     env._pid += 1  # as it is in a fork
-    for call in (env.state, env.reset, lambda: env.step(np.zeros(2, int))):
+    for call in (env.state, lambda: env.step(np.zeros(2, int)), env.reset):
         with pytest.raises(ValueError, match="this process was forked from the one that made it"):
             call()
     env.close()

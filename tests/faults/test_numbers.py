@@ -76,8 +76,9 @@ def test_a_reward_that_is_not_finite_moves_no_weight(cls, value):
     assert learner.optimizer.learning_rate <= rate
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("cls", AGENTS)
-def test_a_gradient_that_is_not_finite_moves_no_weight(cls):
+def test_a_gradient_that_is_not_finite_moves_no_weight(cls, value):
     """The loss is finite: only the gradient, of one weight, is not."""
     learner = agent(cls)
     feed(learner, 4, 0)
@@ -85,7 +86,7 @@ def test_a_gradient_that_is_not_finite_moves_no_weight(cls):
     clip = learner.optimizer._hooks["pre"]["FiniteClipping"]
 
     def spoil(parts):
-        next(iter(network.params())).grad[0, 0] = np.inf
+        next(iter(network.params())).grad[0, 0] = value
 
     learner.optimizer._hooks["pre"] = {"spoil": spoil, "FiniteClipping": clip}
     feed(learner, 4, 1)
