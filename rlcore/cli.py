@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -126,7 +127,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if argv is None:
         argv = sys.argv[1:]
         sys.path.append(str(Path.cwd()))  # where the module of `--env MODULE:ID` may be, as with `python -m rlcore`
-    argv = list(argv)
+    # options with underscores, which tyro takes as well, in the one form that is looked for here
+    argv = [re.sub(r"^--[^=]+", lambda option: option[0].replace("_", "-"), word) for word in argv]
     try:
         given = _given(argv)
         app, algorithms = tyro.extras.SubcommandApp(), tyro.extras.SubcommandApp()

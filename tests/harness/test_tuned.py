@@ -66,3 +66,4 @@ def test_the_command_line_goes_before_a_file_and_that_before_what_is_tuned(tmp_p
     line = config(*acrobot, f"--config={tmp_path / 'c.yaml'}", "--batch-size", "4")
     assert (line.batch_size, line.gamma) == (4, 0.7)
     assert config(*acrobot, "--no-tuned") == ALGORITHMS["dqn"].Config()
+    assert config(*acrobot, "--no_tuned") == ALGORITHMS["dqn"].Config()  # tyro takes both
