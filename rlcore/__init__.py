@@ -18,21 +18,21 @@ __all__ = ["DQN", "PPO", "DoubleDQN", "Run", "load_policy", "seed"]
 
 
 def DQN(env: Any, **settings: Any) -> Run:
-    """A Run of DQN on env: seed=0, n_envs=1, folder=None, and the fields of DQNConfig and Monitor."""
+    """A Run of DQN on env: seed=0, n_envs=1, folder=None, and the fields of DQNConfig, EnvConfig and Monitor."""
     from rlcore import agents, api
 
     return api.Run(agents.DQN, None, env, **settings)
 
 
 def DoubleDQN(env: Any, **settings: Any) -> Run:
-    """A Run of Double DQN on env: seed=0, n_envs=1, folder=None, and the fields of DQNConfig and Monitor."""
+    """A Run of Double DQN on env: seed=0, n_envs=1, folder=None, and the fields of DQNConfig, EnvConfig and Monitor."""
     from rlcore import agents, api
 
     return api.Run(agents.DoubleDQN, None, env, **settings)
 
 
 def PPO(env: Any, **settings: Any) -> Run:
-    """A Run of PPO on env: seed=0, n_envs=1, folder=None, and the fields of PPOConfig and Monitor."""
+    """A Run of PPO on env: seed=0, n_envs=1, folder=None, and the fields of PPOConfig, EnvConfig and Monitor."""
     from rlcore import agents, api
 
     return api.Run(agents.PPO, None, env, **settings)

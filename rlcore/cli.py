@@ -126,7 +126,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the command `rlcore`."""
     if argv is None:
         argv = sys.argv[1:]
-        sys.path.append(str(Path.cwd()))  # where the module of `--env MODULE:ID` may be, as with `python -m rlcore`
+        # where the module of `--env MODULE:ID` may be; last, so that nothing there is taken for what is installed
+        sys.path.append(str(Path.cwd()))
     # options with underscores, which tyro takes as well, in the one form that is looked for here
     argv = [re.sub(r"^--[^=]+", lambda option: option[0].replace("_", "-"), word) for word in argv]
     try:
