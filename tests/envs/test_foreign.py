@@ -207,6 +207,7 @@ class Bare(gymnasium.vector.VectorEnv):
         return self.now, np.array([0, self.reward]), np.array([False, self.ends]), np.zeros(2, bool), {}
 
 
+@pytest.mark.fault(31)
 @pytest.mark.parametrize("mode", [None, "nextstep", "sometimes", 3])
 def test_an_unknown_mode_is_refused(mode):
     with pytest.raises(ValueError, match=r"Bare: metadata\['autoreset_mode'\] is .*NEXT_STEP, SAME_STEP, DISABLED"):
@@ -648,6 +649,7 @@ def test_worlds_of_float64_reach_agents_as_float32():
     assert foreign(lambda: World(spaces.Box(-9, 9, (2,), np.float64)), 2, SAME).reset().dtype == np.float32
 
 
+@pytest.mark.fault(27, 29)
 @pytest.mark.parametrize(
     "bad", [np.array([0, np.nan], np.float32), np.zeros(1, np.float32), np.zeros((1, 2), np.float32)]
 )

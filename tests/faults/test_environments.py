@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -313,6 +314,33 @@ def test_an_episode_with_what_is_no_number_is_dropped(kind, what):
     assert (step.valid.tolist(), step.reward.tolist(), step.info) == ([False] * 2, [0.0] * 2, {})
     assert steps(env, 3).obs.tolist() == [[3, 3]] * 2
     env.close()
+
+
+@pytest.mark.fault(26)
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e39])  # the last is beyond float32
+def test_a_reward_that_is_infinite_is_refused_in_its_step(value):
+    env = SerialEnv(lambda: World(change=lambda t, obs, reward: (obs, value if t == 3 else reward)))
+    env.reset()
+    assert steps(env, 2).reward.tolist() == [1.0]
+    with pytest.raises(
+        ValueError, match=rf"gave the reward {re.escape(str(value))} in step 3 .*, which is not a finite"
+    ):
+        steps(env, 1)
+
+
+@pytest.mark.fault(27)
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_first_observation_that_is_no_number_is_refused(kind):
+    env = kinds(partial(World, change=spoil_first))[kind]()
+    with pytest.raises(
+        ValueError, match=r"environment 0 \(World\): reset\(\) gave the observation \[nan nan\], which is"
+    ):
+        env.reset()
+    env.close()
+
+
+def spoil_first(t, obs, reward):
+    return (obs + np.float32("nan") if t == 0 else obs), reward
 
 
 # 29: another shape, dtype or range

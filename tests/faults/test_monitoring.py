@@ -23,6 +23,7 @@ from rlcore.harness import Evaluation, Progress, Recorder, train
 from rlcore.memory import resident_bytes
 from rlcore.rng import generator
 from tests.harness.fakes import lines, scalars, scores
+from tests.test_house import modules
 
 CONFIG = DQNConfig(learning_starts=20, update_every=1, gradient_steps=1, batch_size=8, hidden=(8,), buffer_size=200)
 ROOT = Path(__file__).parents[2]
@@ -182,6 +183,21 @@ def test_a_clock_that_is_set_back_makes_no_negative_time(tmp_path, monkeypatch, 
     assert len(list(tmp_path.glob("events.*"))) == 2
 
 
+WALL = {
+    "rlcore.harness.record": "labels of events",
+    "rlcore.harness.events": "names of files, labels of events",
+    "rlcore.harness.files": "the age of what killed writers left",
+}
+
+
+@pytest.mark.fault(46)
+def test_no_interval_is_taken_from_the_clock_on_the_wall():
+    sources = {module.name: module.source for module in modules()}
+    assert {name for name, source in sources.items() if "time.time" in source} == WALL.keys()
+    taken = {name for source in sources.values() for name in re.findall(r"from time import (.*)", source)}
+    assert taken <= {"monotonic", "perf_counter"}
+
+
 def growth(session: Session, warm: int, updates: int, *hooks) -> float:
     """Bytes that Python holds more, per update."""
     session.go_on(warm, *hooks)
@@ -200,6 +216,9 @@ def growth(session: Session, warm: int, updates: int, *hooks) -> float:
 @pytest.mark.fault(33)
 def test_training_leaks_nothing(tmp_path):
     assert growth(Session(tmp_path), 400, 1500) < 40
+    rows = [row for row in lines(tmp_path) if "time/fps" in row]
+    assert all("time/memory_mb" in row for row in rows) == bool(resident_bytes())  # by which other leaks show
+    assert len(rows) > 100
 
 
 def test_a_leak_is_found(tmp_path):
