@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from typing import Any
 
 PARTS = re.compile(r"(\d+)(?:\.\.(\d+))?")
+# the command rlcore; unlike `python -m rlcore` it does not look for modules in the working folder first
+CHILD = "import sys; sys.path[:] = filter(None, sys.path); from rlcore.cli import main; main()"
 REQUEUE = 75  # exit code of a run that was told to stop and has saved
 
 
@@ -56,7 +58,7 @@ def run_all(argv: Sequence[str], seeds: list[int], jobs: int) -> None:
     def one(seed: int) -> int:
         if told:
             return REQUEUE
-        command = [sys.executable, "-m", "rlcore", *words, "--seed", str(seed)]
+        command = [sys.executable, "-c", CHILD, *words, "--seed", str(seed)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1) as child:
             children[seed] = child
             for line in child.stdout or ():

@@ -66,6 +66,13 @@ def test_each_seed_is_the_run_it_would_be_alone(tmp_path, capfd):
     assert configs[0] == configs[1]
 
 
+def test_files_of_the_working_folder_are_not_taken_for_modules(tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "copy.py").write_text("raise SystemExit('not the copy that was meant')")
+    main(["train", "dqn", "--steps", "20", "--seeds", "0", *QUICK])
+    assert "[seed 0] mean return" in capfd.readouterr().out
+
+
 def test_a_run_that_fails_ends_no_other(tmp_path, capfd, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text(  # found first: seed 1 is refused in its own process
         "import sys\nif '--seed' in sys.argv and sys.argv[-1] == '1':\n    sys.exit('no such luck')\n"
