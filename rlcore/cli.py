@@ -15,7 +15,7 @@ from typing import Any
 
 import tyro
 
-import rlcore.threads  # noqa: F401  before anything that imports NumPy
+import rlcore.threads  # before anything that imports NumPy
 from rlcore.agents import Agent
 from rlcore.api import ALGORITHMS
 from rlcore.commands.seeds import run_all, seeds_of
@@ -130,12 +130,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.path.append(str(Path.cwd()))
     # options with underscores, which tyro takes as well, in the one form that is looked for here
     argv = [re.sub(r"^--[^=]+", lambda option: option[0].replace("_", "-"), word) for word in argv]
+    if argv == ["--version"]:
+        print(f"rlcore {rlcore.__version__}")
+        return
     try:
         given = _given(argv)
         app, algorithms = tyro.extras.SubcommandApp(), tyro.extras.SubcommandApp()
         for name, cls in ALGORITHMS.items():
             algorithms.command(name=name)(_command(name, cls, given if argv[:2] == ["train", name] else {}, argv))
-        app.command(algorithms, name="train")
+        app.command(algorithms, name="train", help="Train an agent, or go on with a run; evaluate it at the end.")
         named = [name for name in ("train", *COMMANDS) if argv[:1] == [name]]
         for name in named or COMMANDS:  # all of them only to list them
             if name in COMMANDS:

@@ -9,10 +9,11 @@ from pathlib import Path
 import gymnasium
 import pytest
 
+import rlcore
 from rlcore import api
 from rlcore.agents import DoubleDQN
 from rlcore.api import ALGORITHMS, Monitor
-from rlcore.cli import main
+from rlcore.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
 
@@ -138,6 +139,16 @@ def test_a_file_that_is_no_config_of_a_run(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(SystemExit, match=r"^rlcore: .*config\.json is of no run: it has no 'algorithm'"):
         main(["eval", str(tmp_path)])
+
+
+def test_what_it_is_and_what_it_can(capsys):
+    main(["--version"])
+    assert capsys.readouterr().out == f"rlcore {rlcore.__version__}\n"
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = capsys.readouterr().out
+    for name in ("train", *COMMANDS):
+        assert re.search(rf"• {name} +[A-Z]", told), name
 
 
 def test_an_interruption_has_its_exit_code(tmp_path, monkeypatch, capsys):
