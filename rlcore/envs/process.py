@@ -101,7 +101,7 @@ class ProcessEnv(OwnEnv):
             self.workers,
             (self.seed % (1 << 64), w, self._births),
         )
-        self._at[w] = -1
+        self._at[w] = -1, 0
         try:
             return Worker(self._context, self._buffer, bytes(ForkingPickler.dumps(job)), self.timeout_s)
         except (OSError, EOFError) as error:

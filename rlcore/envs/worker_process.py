@@ -84,8 +84,11 @@ class Worker:
         """The reply and what comes with it; EnvError or ValueError if it is an error, GoneError if there is none."""
         if not self.alive:
             raise GoneError("is gone")
-        if not self._poll.poll(None if seconds is None else max(0.0, seconds * 1000)):
+        ready = self._poll.poll(None if seconds is None else max(0.0, seconds * 1000))
+        if not ready:
             raise GoneError(f"has not answered in time (timeout_s {self._timeout_s:g})")
+        if ready[0][0] != self._fd:  # it has ended and said nothing, but a child that it forked holds its end open
+            raise GoneError(self._end())
         try:
             reply = os.read(self._fd, 1)
             more: Any = None if reply in (PLAIN, MORE, b"") else self._connection.recv()

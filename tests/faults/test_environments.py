@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from functools import partial
@@ -155,6 +156,21 @@ def test_restarts_are_bounded(kind):
 
 
 @pytest.mark.fault(23)
+def test_restarts_long_ago_do_not_count(monkeypatch):
+    """And each is of a new environment: what failed may be broken."""
+    monkeypatch.setattr("rlcore.envs.vector.ROWS", 30)
+    bad = {episode_seed(0, k) for k in range(1, 10_000, 3)}  # an error in every second row of three
+    env = SerialEnv(partial(Faulty, "step", "raise", bad), 3, on_fault="restart")
+    env.reset()
+    made = list(env.envs)
+    with pytest.warns(RuntimeWarning, match="restarted") as warned:
+        steps(env, 60)
+    assert len(warned) > 20
+    assert [env.envs[i] is made[i] for i in range(3)] == [True, False, True]
+    env.close()
+
+
+@pytest.mark.fault(23)
 @pytest.mark.parametrize("kind", [0, 1])
 def test_an_environment_that_never_begins_is_given_up(kind):
     env = kinds(partial(Faulty, "reset", "raise", {episode_seed(0, k) for k in range(1, 200)}), on_fault="restart")[
@@ -179,6 +195,21 @@ def test_an_environment_that_raises_when_it_is_closed(kind, policy):
     assert multiprocessing.active_children() == before
 
 
+@pytest.mark.fault(23)
+def test_all_are_closed_whatever_the_first_raises():
+    closed = []
+
+    class Closes(World):
+        def close(self):
+            closed.append(self)
+            raise ZeroDivisionError("a bug of the environment")
+
+    env = SerialEnv(Closes, 3)
+    with pytest.raises(EnvError, match=rf"environment 0 .*close\(\) raised {BUG}"):
+        env.close()
+    assert closed == env.envs
+
+
 # 24: a worker is killed
 @pytest.mark.fault(24)
 @pytest.mark.parametrize("start", ["forkserver", "spawn"])
@@ -188,6 +219,8 @@ def test_a_worker_killed_between_two_steps(start):
     steps(env, 5)
     victim = env._running[1].process
     os.kill(victim.pid, signal.SIGKILL)
+    if start == "spawn":  # it is gone when the next command is written
+        victim.join(5)
     begin = time.monotonic()
     with pytest.raises(
         EnvError, match=rf"worker 1 \(process {victim.pid}\) was killed by SIGKILL, none of env.* 2 to 3"
@@ -248,7 +281,46 @@ def dies_in_a_worker():
     return Walk()
 
 
+@pytest.mark.fault(24)
+@pytest.mark.parametrize("when", ["between", "waiting"])
+def test_a_worker_whose_child_outlives_it(when):
+    """The child holds the worker's end of the pipe open, where nothing will come any more."""
+    env = ProcessEnv(parent_of_another, 2, workers=2)
+    env.reset()
+    victim = env._running[1].process
+    if when == "waiting":
+        os.kill(victim.pid, signal.SIGSTOP)
+        threading.Timer(0.2, os.kill, (victim.pid, signal.SIGKILL)).start()
+    else:
+        victim.kill()
+        victim.join(5)
+    begin = time.monotonic()
+    with pytest.raises(EnvError, match=rf"worker 1 \(process {victim.pid}\) was killed by SIGKILL"):
+        steps(env, 1)
+    assert time.monotonic() - begin < 1.2
+    env.close()
+
+
+def parent_of_another():
+    if multiprocessing.parent_process() is not None and os.fork() == 0:
+        time.sleep(5)
+        os._exit(0)
+    return Walk()
+
+
 # 25: an environment hangs
+@pytest.mark.fault(25)
+def test_an_environment_that_hangs_at_the_start():
+    env = ProcessEnv(partial(Faulty, "reset", "hang", {episode_seed(0, 1)}), 3, workers=2, timeout_s=0.5)
+    begin = time.monotonic()
+    with pytest.raises(
+        EnvError, match=r"worker 1 .* has not answered in time .*, environment 1 .* in step 0 of episode 1 "
+    ):
+        env.reset()
+    assert time.monotonic() - begin < 1.5
+    env.close()
+
+
 @pytest.mark.fault(25)
 @pytest.mark.parametrize("call", ["reset", "step"])
 def test_an_environment_that_hangs(call):
@@ -301,7 +373,7 @@ def test_what_is_no_number_is_refused_in_its_step(kind, what):
     env.close()
 
 
-@pytest.mark.fault(26, 27)
+@pytest.mark.fault(23, 26, 27)
 @pytest.mark.parametrize("what", ["reward", "observation"])
 @pytest.mark.parametrize("kind", [0, 1])
 def test_an_episode_with_what_is_no_number_is_dropped(kind, what):

@@ -108,7 +108,8 @@ session = Session(Path(sys.argv[1]), 5)
 session.go_on(100)
 whole = resource.getrlimit(resource.RLIMIT_FSIZE)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (2000, whole[1]))
+room = max(path.stat().st_size for path in Path(sys.argv[1]).iterdir()) + 100  # of a line, a part can be written
+resource.setrlimit(resource.RLIMIT_FSIZE, (room, whole[1]))
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     session.go_on(500)
