@@ -220,7 +220,7 @@ class Run:
         if env is None:
             if header["env"] is None:
                 raise ValueError("the environment was not made from a Gymnasium id; give env=")
-            refuse_unseen_module(header["env"], "import it first, or give env=")
+            refuse_unseen_module(header["env"], f"import it first, or give env= (--env {header['env']})")
         config: Any = from_dict(agent_class.Config, header["agent"])
         envs, monitor = from_dict(EnvConfig, header["envs"]), from_dict(Monitor, header["monitor"])
         env = header["env"] if env is None else env

@@ -21,7 +21,7 @@ from rlcore.api import ALGORITHMS
 from rlcore.commands.seeds import run_all, seeds_of
 from rlcore.commands.train import Train, train
 from rlcore.envs.make import EnvConfig, refuse_unseen_module
-from rlcore.explorers import Schedule
+from rlcore.fields import Schedule
 from rlcore.harness.config import from_dict, load_config
 from rlcore.harness.header import Monitor, check_names
 from rlcore.harness.tuned import overlaid, tuned

@@ -12,15 +12,16 @@ from rlcore.harness.files import present
 EPISODES = 20  # of the evaluation that ends a training
 
 
-def main(run: Path, /, episodes: int = EPISODES, best: bool = False) -> None:
+def main(run: Path, /, episodes: int = EPISODES, best: bool = False, env: str | None = None) -> None:
     """Evaluate the policy of a run folder on fresh episodes.
 
     Args:
         run: the run folder.
         episodes: how many episodes are played.
         best: take the policy of the best evaluation while training, not the last one.
+        env: Gymnasium id, needed where that of the run is MODULE:ID: no file may import a module.
     """
-    trained = Run.read(run)
+    trained = Run.read(run, env)
     if best:
         take_best(trained, run)
     report(trained, episodes)

@@ -10,7 +10,7 @@ from rlcore.harness.export import export_policy
 from rlcore.harness.onnx import export_onnx
 
 
-def main(run: Path, /, out: Path, best: bool = False, onnx: bool = False) -> None:
+def main(run: Path, /, out: Path, best: bool = False, onnx: bool = False, env: str | None = None) -> None:
     """Export the policy of a run folder, with what the run's wrappers do to observations and actions.
 
     Args:
@@ -18,8 +18,9 @@ def main(run: Path, /, out: Path, best: bool = False, onnx: bool = False) -> Non
         out: a new folder, which `rlcore.load_policy` reads; a new file with --onnx.
         best: take the policy of the best evaluation while training, not the last one.
         onnx: write an ONNX file.
+        env: Gymnasium id, needed where that of the run is MODULE:ID: no file may import a module.
     """
-    trained = Run.read(run)
+    trained = Run.read(run, env)
     if best:
         take_best(trained, run)
     policy, about = trained.agent.policy(), {k: trained.header()[k] for k in ("algorithm", "env")}

@@ -1,5 +1,8 @@
 """`rlcore eval` and `rlcore export` of the best policy."""
 
+import sys
+
+import gymnasium
 import numpy as np
 import pytest
 
@@ -50,6 +53,25 @@ def test_the_command_says_of_which_step_the_policy_is(run, capsys):
     last, best = capsys.readouterr().out.splitlines()
     assert last.endswith("after 768 steps")
     assert best.endswith("after 256 steps")
+
+
+def test_an_environment_of_a_module_is_named_anew(tmp_path, monkeypatch, capsys):
+    entry = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"
+    text = f"import gymnasium\ngymnasium.register('Named-v0', '{entry}', max_episode_steps=30)\n"
+    (tmp_path / "module_with_one.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    main(["train", "dqn", "--env", "module_with_one:Named-v0", "--steps", "60", "--folder", str(tmp_path / "run")])
+    try:
+        for words in (["eval"], ["export", "--out", str(tmp_path / "policy")]):
+            del sys.modules["module_with_one"], gymnasium.registry["Named-v0"]
+            with pytest.raises(SystemExit, match=r"no file may import a module: .*--env module_with_one:Named-v0"):
+                main([*words, str(tmp_path / "run")])
+            main([*words, str(tmp_path / "run"), "--env", "module_with_one:Named-v0"])
+    finally:
+        gymnasium.registry.pop("Named-v0", None)
+        sys.modules.pop("module_with_one", None)
+    assert "mean return" in capsys.readouterr().out
+    assert rlcore.load_policy(tmp_path / "policy")(np.zeros(4)) in (0, 1)
 
 
 def _wrappers(env):
