@@ -28,11 +28,13 @@ def files(tmp_path, monkeypatch, **texts):
     monkeypatch.setattr(memory, "_limit", lambda: float("inf"))
 
 
+@pytest.mark.fault(32)
 def test_the_machine_says_what_is_available(tmp_path, monkeypatch):
     files(tmp_path, monkeypatch, proc__meminfo=MEMINFO.format(5 * 2**20))
     assert memory.available() == 5 * GiB
 
 
+@pytest.mark.fault(32)
 @pytest.mark.parametrize(
     ("cgroup", "folder", "limit", "used"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from rlcore.harness.files import append, cut
@@ -51,8 +52,12 @@ class Log:
 
 
 def sizes(paths: Iterable[Path]) -> dict[str, int]:
-    """How long the files are, by name; those that do not exist are left out."""
-    return {path.name: path.lstat().st_size for path in paths if path.exists()}
+    """How long the files are, by name; those that do not exist are left out. OSError if that cannot be told."""
+    found = {}
+    for path in paths:
+        with suppress(FileNotFoundError):
+            found[path.name] = path.lstat().st_size
+    return found
 
 
 def cut_back(paths: Iterable[Path], known: dict[str, int]) -> None:
