@@ -99,7 +99,7 @@ def test_every_number_of_a_protocol_refuses_what_it_cannot_be():
 @pytest.mark.parametrize(("cls", "name", "kind", "within"), FIELDS)
 def test_the_ends_of_each_range_are_taken(cls, name, kind, within):
     low = within.low + (within.high - within.low) * 1e-3 * within.open
-    other = {"buffer_size": {"batch_size": 1}, "batch_size": {"buffer_size": int(1e12)}, "workers": {"vector": "process"}}
+    other = {"buffer_size": {"batch_size": 1}, "batch_size": {"buffer_size": 10**12}, "workers": {"vector": "process"}}
     for end in (low, within.high):
         value = {int: int(end), float: float(end), tuple: (int(end),), Schedule: Schedule(float(end))}[kind]
         more = {k: v for k, v in other.get(name, {}).items() if hasattr(cls(), k)}

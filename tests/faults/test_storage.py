@@ -151,7 +151,7 @@ def changes(begun, folder, n):
 @pytest.mark.fault(1, 2)
 def test_a_save_is_on_the_disk_before_it_has_its_name(begun, tmp_path):
     """Each file, then the folder, then the name, and only then is anything deleted; else a power cut could tear it."""
-    files = r"mkdir mkdir( open( write)+ fsync| link)+ chmod fsync"
+    files = r"(mkdir )?mkdir( open( write)+ fsync| link)+ chmod fsync"  # Python 3.10's Path.mkdir is not counted
     done = changes(begun, tmp_path / "new", 10)
     assert re.fullmatch(files + " rename fsync( unlink)+ rmdir", " ".join(done))
     assert done.count("link") == 3  # of five chunks, two of which got rows
