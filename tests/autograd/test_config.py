@@ -36,6 +36,7 @@ def test_an_unknown_name_is_refused():
         pass
 
 
+@pytest.mark.fault(48)
 def test_a_value_belongs_to_its_thread():
     seen = []
     with using_config("train", False):

@@ -6,6 +6,7 @@ import gc
 import itertools
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -626,6 +627,26 @@ def test_threads_with_own_graphs_equal_serial():
         np.testing.assert_array_equal(flat, twin)
 
 
+@pytest.mark.fault(48)
+def test_convolutions_in_threads_equal_serial():
+    """Which work in blocks of memory that are used again and again."""
+
+    def work(seed):
+        rng = generator(seed)
+        x, W = (Variable(rng.standard_normal(shape).astype(np.float32)) for shape in ((8, 4, 32, 32), (8, 4, 3, 3)))
+        gradients = []
+        for _ in range(10):
+            x.cleargrad(), W.cleargrad()
+            F.sum(F.convolution_2d(x, W, stride=1, pad=1) ** 2).backward()
+            gradients.append((x.grad.tobytes(), W.grad.tobytes()))
+        return gradients
+
+    serial = [work(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(4))) == serial
+
+
+@pytest.mark.fault(48)
 def test_a_mode_belongs_to_its_thread():
     seen, inside = [], threading.Event()
 
