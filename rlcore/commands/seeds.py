@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 PARTS = re.compile(r"(\d+)(?:\.\.(\d+))?")
@@ -69,7 +69,8 @@ def run_all(argv: Sequence[str], seeds: list[int], jobs: int) -> None:
         told.append(number)
         for child in list(children.values()):
             if child.poll() is None:
-                child.send_signal(number)
+                with suppress(ValueError):  # Windows sends no SIGINT, and its consoles' Ctrl-C reaches them anyway
+                    child.send_signal(number)
 
     with _handling(tell), ThreadPoolExecutor(min(jobs or os.cpu_count() or 1, len(seeds))) as pool:
         codes = dict(zip(seeds, pool.map(one, seeds)))

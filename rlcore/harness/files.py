@@ -68,13 +68,15 @@ def sweep(folder: Path) -> None:
 
 
 def write(path: Path, *parts: Any) -> None:
-    """Make a new file of these bytes or buffers, and have it on the disk; an OSError names the path."""
+    """Make a new file of these bytes or buffers, and have it on the disk; an OSError names the path, there is no file."""
     descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         for part in parts:
             _write(descriptor, part)
         os.fsync(descriptor)
     except OSError as error:
+        with suppress(OSError):
+            path.unlink()
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         os.close(descriptor)

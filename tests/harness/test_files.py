@@ -171,6 +171,7 @@ def test_an_error_of_writing_names_the_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left on device") as caught:
         write(tmp_path / "a", b"1")
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a"))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o750, 0o700])
