@@ -68,7 +68,7 @@ def sweep(folder: Path) -> None:
 
 
 def write(path: Path, *parts: Any) -> None:
-    """Make a new file of these bytes or buffers, and have it on the disk; an OSError names the path, there is no file."""
+    """Make a new file of these bytes or buffers, and have it on the disk; an OSError names the path and leaves none."""
     descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         for part in parts:
