@@ -44,6 +44,7 @@ def raises(name):
     return pytest.raises(KeyboardInterrupt if name == "SIGINT" else Interrupted)
 
 
+@pytest.mark.fault(39, 40)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_signal_ends_the_loop_after_the_step_in_which_it_came(name):
     seen, before, ends = [], handlers(), []
@@ -127,6 +128,7 @@ def test_other_threads_handle_no_signals():
     assert seen == [(True, "")]
 
 
+@pytest.mark.fault(39, 40)
 def test_an_error_leaves_the_handlers_as_they_were():
     before = handlers()
 
