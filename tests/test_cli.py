@@ -141,6 +141,21 @@ def test_a_file_that_is_no_config_of_a_run(tmp_path):
         main(["eval", str(tmp_path)])
 
 
+@pytest.mark.parametrize("more", [[], ["--folder"]])
+def test_a_run_of_an_older_version_goes_on_with_what_is_new_by_default(tmp_path, more, capsys):
+    folder = train(tmp_path, "--steps", "100")
+    more = [*more, str(folder)] if more else []
+    config = json.loads((folder / "config.json").read_text())
+    for group, name in (("envs", "frame_stack"), ("agent", "tau")):
+        del config[group][name]
+    (folder / "config.json").write_text(json.dumps(config))
+    main(["eval", str(folder), "--episodes", "1"])
+    assert train(tmp_path, "--steps", "160", "--resume", *more) == folder
+    assert "from step 100, in" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"with envs\.frame_stack 1, this one has 2"):
+        train(tmp_path, "--steps", "160", "--resume", "--frame-stack", "2", "--folder", str(folder))
+
+
 def test_what_it_is_and_what_it_can(capsys):
     main(["--version"])
     assert capsys.readouterr().out == f"rlcore {rlcore.__version__}\n"

@@ -12,7 +12,7 @@ from rlcore.envs.make import EnvConfig
 from rlcore.harness import RunFolder
 from rlcore.harness.config import to_dict
 from rlcore.harness.folder import find_resumable, new_path, same_run
-from rlcore.harness.header import NOT_COMPARED, Monitor, differences
+from rlcore.harness.header import NOT_COMPARED, Monitor, completed, differences
 from rlcore.harness.signals import Interrupted
 
 
@@ -73,14 +73,16 @@ def train(algorithm: str, settings: Train, config: Any, envs: EnvConfig, monitor
 def _resumable(algorithm: str, settings: Train, run: Run) -> RunFolder | None:
     """The run folder to go on with, None if there is none."""
     config = {**run.header(), "steps": settings.steps}
+    defaults = {"agent": to_dict(type(run.config)()), "envs": to_dict(EnvConfig())}
     if settings.folder is None:
-        return find_resumable(settings.root, settings.env, algorithm, config)
+        return find_resumable(settings.root, settings.env, algorithm, config, defaults)
     if not settings.folder.exists():
         return None
     files = RunFolder.open(settings.folder)
-    if not same_run(files.config, config):
+    theirs = completed(files.config, defaults)
+    if not same_run(theirs, config):
         free = dict.fromkeys(NOT_COMPARED)
-        odd = "; with ".join(differences({**files.config, **free}, {**config, **free}))
+        odd = "; with ".join(differences({**theirs, **free}, {**config, **free}))
         odd = odd or f"steps {files.config.get('steps')}, this one has {settings.steps}"
         files.close()
         raise ValueError(f"{settings.folder} is a run with {odd}; give the same settings to resume it")

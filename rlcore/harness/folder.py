@@ -14,7 +14,7 @@ from typing import Any
 
 from rlcore.harness.config import load_config, save_config
 from rlcore.harness.files import append, open_regular
-from rlcore.harness.header import NOT_COMPARED
+from rlcore.harness.header import NOT_COMPARED, completed
 
 
 class RunFolder:
@@ -79,12 +79,17 @@ def new_path(root: str | Path, env: str, algorithm: str, seed: int) -> Path:
     return path
 
 
-def find_resumable(root: str | Path, env: str, algorithm: str, config: dict[str, Any]) -> RunFolder | None:
-    """The newest unfinished run of this config that nobody writes to; `steps` may have grown."""
+def find_resumable(
+    root: str | Path, env: str, algorithm: str, config: dict[str, Any], defaults: dict[str, Any] | None = None
+) -> RunFolder | None:
+    """The newest unfinished run of this config that nobody writes to; `steps` may have grown.
+
+    defaults: of the settings that a config.json does not say, as an older version did not know them.
+    """
     base = Path(root) / safe(env) / algorithm
     for path in sorted(base.iterdir(), reverse=True) if base.is_dir() else ():
         try:
-            theirs = load_config(path / "config.json")
+            theirs = completed(load_config(path / "config.json"), defaults or {})
         except (OSError, ValueError):
             continue
         finished = (path / "finished").exists() and theirs.get("steps") == config.get("steps")

@@ -43,11 +43,19 @@ class Header:
         return self.header
 
     def check(self, state: dict[str, Any]) -> None:
-        theirs, ours = ({k: v for k, v in h.items() if k not in NOT_COMPARED} for h in (state, self.header))
+        # what the state does not say, this run has by default: it is made from a header that does not say it either
+        both = completed(state, self.header), self.header
+        theirs, ours = ({k: v for k, v in h.items() if k not in NOT_COMPARED} for h in both)
         if odd := "; with ".join(differences(theirs, ours)):
             raise ValueError(f"the checkpoint is of a run with {odd}")
 
     load = check
+
+
+def completed(header: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """A header with the settings that it does not say, as an older version did not know them."""
+    groups = [name for name in ("agent", "envs") if isinstance(header.get(name), dict)]
+    return {**header, **{name: {**defaults[name], **header[name]} for name in groups if name in defaults}}
 
 
 def differences(theirs: Any, ours: Any, name: str = "") -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rlcore.harness.header import Header, Monitor, check_header, check_names
+from rlcore.harness.header import Header, Monitor, check_header, check_names, completed
 
 HEADER = {
     "algorithm": "dqn", "env": "CartPole-v1", "observation_space": "Box", "action_space": "Discrete(2)", "seed": 0,
@@ -15,6 +15,7 @@ HEADER = {
 def test_the_same_run():
     Header(HEADER).check(HEADER)
     Header(HEADER).check({**HEADER, "monitor": {"keep": 9}, "steps": 100})  # these may change
+    Header(HEADER).check({**HEADER, "agent": {"gamma": 0.9}})  # by a version that did not know `hidden`
     assert Header(HEADER).state() == HEADER
 
 
@@ -23,7 +24,6 @@ def test_the_same_run():
     [
         ({"seed": 1}, "with seed 1, this one has 0$"),
         ({"agent": {"gamma": 0.9, "hidden": [9]}}, r"with agent\.hidden \[9\], this one has \[8\]$"),
-        ({"agent": {"gamma": 0.9}}, r"with agent\.hidden None, this one has \[8\]$"),
         ({"agent": {**HEADER["agent"], "tau": 1}}, r"with agent\.tau 1, this one has None$"),
         ({"agent": None}, r"with agent None, this one has \{"),
         ({"envs": {"nested": {"a": 2}}}, r"with envs\.nested\.a 2, this one has 1$"),
@@ -33,6 +33,14 @@ def test_the_same_run():
 def test_every_difference_is_told(change, message):
     with pytest.raises(ValueError, match=f"the checkpoint is of a run {message}"):
         Header(HEADER).check({**HEADER, **change})
+
+
+def test_what_a_header_does_not_say_is_as_by_default():
+    defaults = {"agent": {"gamma": 0.99, "tau": 1.0}, "envs": {"frame_stack": 1}}
+    filled = completed(HEADER, defaults)
+    assert filled["agent"] == {"gamma": 0.9, "tau": 1.0, "hidden": [8]}
+    assert filled["envs"] == {"frame_stack": 1, "nested": {"a": 1}}
+    assert completed({"agent": [1], "seed": 3}, defaults) == {"agent": [1], "seed": 3}
 
 
 def test_a_header_is_whole():
