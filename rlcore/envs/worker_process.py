@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import parent_process
 from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 from threading import Thread
+from time import monotonic, sleep
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,10 +86,10 @@ class Worker:
         """The reply and what comes with it; EnvError or ValueError if it is an error, GoneError if there is none."""
         if not self.alive:
             raise GoneError("is gone")
-        ready = self._poll.poll(None if seconds is None else max(0.0, seconds * 1000))
+        ready = self._ready(None if seconds is None else max(0.0, seconds * 1000))
         if not ready:
             raise GoneError(f"has not answered in time (timeout_s {self._timeout_s:g})")
-        if ready[0][0] != self._fd:  # it has ended and said nothing, but a child that it forked holds its end open
+        if self._fd not in ready:  # it has ended and said nothing, but a child that it forked holds its end open
             raise GoneError(self._end())
         try:
             reply = os.read(self._fd, 1)
@@ -104,6 +106,26 @@ class Worker:
             raise (ValueError if more[0] else EnvError)(more[1])
         return reply, more
 
+    def _ready(self, milliseconds: float | None) -> set[int]:
+        """The ends at which there is something: a reply, or the process's end; none if nothing came in time."""
+        ready = {fd for fd, _ in self._poll.poll(milliseconds)}
+        if ready and self._fd not in ready and self._lives():
+            # the fork server has ended, by a signal to a whole group say, and with it all word of its children's ends
+            self._poll.unregister(self.process.sentinel)
+            ready = {fd for fd, _ in self._poll.poll(milliseconds)}
+        return ready
+
+    def _lives(self) -> bool:
+        """Whether the process runs, whatever multiprocessing takes it for."""
+        try:
+            if sys.platform == "linux":
+                state = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+                return state not in "ZX"
+            os.kill(self.process.pid, 0)
+        except OSError:
+            return False
+        return True
+
     def _end(self) -> str:
         self.process.join(1)
         code = self.process.exitcode
@@ -116,15 +138,25 @@ class Worker:
         if self.alive:
             self.alive, self.owing, self._fd = False, False, -1  # a file opened next may get its number
             self.process.kill()
-            self.process.join()
+            if self._lives():  # or it is taken for ended since its fork server is
+                with suppress(ProcessLookupError):
+                    os.kill(self.process.pid, signal.SIGKILL)
+            self._join(None)
             self._connection.close()
 
     def leave(self, seconds: float) -> None:
         """End it: an idle worker closes its environments and goes, another one is killed."""
         if self.alive and not self.owing:
             self._connection.close()
-            self.process.join(seconds)
+            self._join(seconds)
         self.kill()
+
+    def _join(self, seconds: float | None) -> None:
+        """Wait for its end."""
+        self.process.join(seconds)
+        end = monotonic() + (60 if seconds is None else seconds)
+        while self._lives() and monotonic() < end:
+            sleep(0.005)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import threading
 import time
 from contextlib import suppress
 from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
 from tempfile import gettempdir
 from types import SimpleNamespace
@@ -782,3 +783,24 @@ def test_an_interruption_leaves_no_reply_to_the_wrong_question(monkeypatch):
 
 def frozen(step):
     return [a.tolist() for a in step[:6]]
+
+
+@pytest.mark.fault(24)
+@pytest.mark.skipif(sys.platform != "linux", reason="sees by /proc whether a process runs")
+def test_workers_outlive_their_fork_server():
+    """A signal to a whole group ends the server; multiprocessing then takes its children for ended, too."""
+    env, here = ProcessEnv("CartPole-v1", 2, seed=3, workers=2), SerialEnv("CartPole-v1", 2, seed=3)
+    workers = list(env._running)
+    np.testing.assert_array_equal(env.reset(), here.reset())
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+    for worker in workers:
+        worker.process.join(10)
+        assert worker.process.exitcode is not None
+    for _ in range(40):
+        there, plain = env.step(np.ones(2, np.int64)), here.step(np.ones(2, np.int64))
+        np.testing.assert_array_equal(there.obs, plain.obs)
+    os.kill(workers[0].process.pid, signal.SIGKILL)
+    with pytest.raises(EnvError, match="worker 0"):
+        env.step(np.ones(2, np.int64))
+    env.close()
+    assert not any(worker._lives() for worker in workers)
