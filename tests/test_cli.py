@@ -284,3 +284,13 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path):
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.split() == ["141"]
     assert done.stderr == ""
+
+
+def test_a_run_goes_on_with_other_workers(tmp_path, capsys):
+    words = ["--vector", "process", "--n-envs", "2", "--eval-every", "1000", "--folder", str(tmp_path / "run")]
+    main(["train", "dqn", *QUICK, *words, "--steps", "60", "--workers", "1"])
+    main(["train", "dqn", *QUICK, *words, "--steps", "120", "--workers", "2", "--env-timeout", "9", "--resume"])
+    assert "from step 60" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["envs"]["workers"] == 2
+    with pytest.raises(SystemExit, match=r"is a run with envs\.vector process, this one has serial"):
+        main(["train", "dqn", *QUICK, "--n-envs", "2", "--vector", "serial", *words[4:], "--steps", "180", "--resume"])

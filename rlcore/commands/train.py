@@ -12,7 +12,7 @@ from rlcore.envs.make import EnvConfig
 from rlcore.harness import RunFolder
 from rlcore.harness.config import to_dict
 from rlcore.harness.folder import find_resumable, new_path, same_run
-from rlcore.harness.header import NOT_COMPARED, Monitor, completed, differences
+from rlcore.harness.header import Monitor, compared, completed, differences
 from rlcore.harness.signals import Interrupted
 
 
@@ -47,7 +47,7 @@ def train(algorithm: str, settings: Train, config: Any, envs: EnvConfig, monitor
     )
     files = _resumable(algorithm, settings, run) if settings.resume else None
     if files is not None:
-        files.config["monitor"] = to_dict(monitor)  # which may differ from what it was
+        files.config |= {"envs": to_dict(envs), "monitor": to_dict(monitor)}  # which may differ from what they were
         run.close()
         run = Run.resume(files, steps=settings.steps)
     else:
@@ -81,8 +81,7 @@ def _resumable(algorithm: str, settings: Train, run: Run) -> RunFolder | None:
     files = RunFolder.open(settings.folder)
     theirs = completed(files.config, defaults)
     if not same_run(theirs, config):
-        free = dict.fromkeys(NOT_COMPARED)
-        odd = "; with ".join(differences({**theirs, **free}, {**config, **free}))
+        odd = "; with ".join(differences(compared(theirs), compared(config)))
         odd = odd or f"steps {files.config.get('steps')}, this one has {settings.steps}"
         files.close()
         raise ValueError(f"{settings.folder} is a run with {odd}; give the same settings to resume it")

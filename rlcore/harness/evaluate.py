@@ -53,7 +53,9 @@ def evaluate(
                     left -= 1
                 number[i] += env.n_envs
                 begun[i] = k
-            policy.reset(step.ended)
+        cut = step.ended | ~step.valid  # not each of them ends a game: a life may be lost, an environment fail
+        if cut.any():
+            policy.reset(cut)
         if k == LONG and not begun[number < episodes].all():
             warnings.warn(
                 f"an episode of an evaluation has not ended in {k:,} steps yet; where episodes may never end, give "

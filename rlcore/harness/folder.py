@@ -14,7 +14,7 @@ from typing import Any
 
 from rlcore.harness.config import load_config, save_config
 from rlcore.harness.files import append, open_regular
-from rlcore.harness.header import NOT_COMPARED, completed
+from rlcore.harness.header import compared, completed
 
 
 class RunFolder:
@@ -103,9 +103,9 @@ def find_resumable(
 
 
 def same_run(theirs: dict[str, Any], ours: dict[str, Any]) -> bool:
-    """Whether two configs are of one run: equal but for the steps, which may have grown, and what is monitored."""
-    steps, free = theirs.get("steps"), dict.fromkeys(NOT_COMPARED)
-    return isinstance(steps, int) and steps <= ours["steps"] and {**theirs, **free} == {**ours, **free}
+    """Whether two configs are of one run: equal but for steps, which may have grown, and what changes no number."""
+    steps = theirs.get("steps")
+    return isinstance(steps, int) and steps <= ours["steps"] and compared(theirs) == compared(ours)
 
 
 def safe(name: str) -> str:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from rlcore.fields import Count, Natural, check_fields
 
-NOT_COMPARED = ("monitor", "steps")  # they may change when a run goes on
+NOT_COMPARED = ("monitor", "steps")  # they may change when a run goes on,
+HOW = ("workers", "env_timeout")  # as may how environments are run, which changes no number
 TYPES: dict[str, Any] = {
     "algorithm": str, "env": (str, type(None)), "observation_space": str, "action_space": str, "seed": int,
     "n_envs": int, "agent": dict, "envs": dict, "monitor": dict,
@@ -44,9 +45,7 @@ class Header:
 
     def check(self, state: dict[str, Any]) -> None:
         # what the state does not say, this run has by default: it is made from a header that does not say it either
-        both = completed(state, self.header), self.header
-        theirs, ours = ({k: v for k, v in h.items() if k not in NOT_COMPARED} for h in both)
-        if odd := "; with ".join(differences(theirs, ours)):
+        if odd := "; with ".join(differences(compared(completed(state, self.header)), compared(self.header))):
             raise ValueError(f"the checkpoint is of a run with {odd}")
 
     load = check
@@ -56,6 +55,14 @@ def completed(header: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any
     """A header with the settings that it does not say, as an older version did not know them."""
     groups = [name for name in ("agent", "envs") if isinstance(header.get(name), dict)]
     return {**header, **{name: {**defaults[name], **header[name]} for name in groups if name in defaults}}
+
+
+def compared(header: dict[str, Any]) -> dict[str, Any]:
+    """What of a header must be the same when a run goes on."""
+    kept = {k: v for k, v in header.items() if k not in NOT_COMPARED}
+    if isinstance(envs := kept.get("envs"), dict):
+        kept["envs"] = {k: v for k, v in envs.items() if k not in HOW}
+    return kept
 
 
 def differences(theirs: Any, ours: Any, name: str = "") -> Iterator[str]:

@@ -14,12 +14,11 @@ import numpy as np
 from rlcore.envs.make import EnvConfig
 from rlcore.harness.config import load_config, to_dict
 from rlcore.harness.files import read
-from rlcore.harness.header import check_header
+from rlcore.harness.header import HOW, check_header
 from rlcore.harness.record import SCORES
 
 By = Literal["settings", "path", "commit"]
 SEEN = ("eval_every", "eval_episodes")  # of what is monitored: scores depend on them
-ALIKE = ("workers", "env_timeout")  # how environments are run, which changes no number
 ENVS = to_dict(EnvConfig())  # what is put around environments where an older config.json does not say it: nothing
 SAID = 3  # differing settings that a label names, where fewer would do
 
@@ -46,7 +45,7 @@ class RunData:
         """All that makes a run but its environment, algorithm and seed, one name each."""
         c = self.config
         parts = {"agent": c["agent"], "envs": {**ENVS, **c["envs"]}}
-        flat = {f"{k}.{name}": v for k, part in parts.items() for name, v in part.items() if name not in ALIKE}
+        flat = {f"{k}.{name}": v for k, part in parts.items() for name, v in part.items() if name not in HOW}
         whole = ("n_envs", "steps", "observation_space", "action_space")
         return {**{name: c.get(name) for name in whole}, **{name: c["monitor"].get(name) for name in SEEN}, **flat}
 

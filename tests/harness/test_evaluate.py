@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 
+import gymnasium
 import numpy as np
 import pytest
 
 from rlcore.agents import DQN, DQNConfig
+from rlcore.agents.base import Policy
 from rlcore.envs import SerialEnv
 from rlcore.envs.base import episode_seed
-from rlcore.envs.toy import HashChain
+from rlcore.envs.toy import Forever, HashChain
 from rlcore.harness import Evaluation, Recorder, evaluate, load_state, train
 from rlcore.rng import default, generator, state_of
 from rlcore.tree import named_leaves
@@ -286,3 +288,31 @@ def test_training_is_the_same_with_and_without_evaluation(tmp_path):
         for (path, a), (_, b) in zip(named_leaves(one), named_leaves(two), strict=True):
             a, b = (getattr(leaf, "array", leaf) for leaf in (a, b))
             assert a.tobytes() == b.tobytes() if isinstance(a, np.ndarray) else a == b, path
+
+
+def test_a_policy_forgets_where_a_life_is_lost_though_the_game_goes_on():
+    """The episode in info is the game; what is remembered is of one life."""
+
+    class Lives(gymnasium.Wrapper):
+        def step(self, action):
+            obs, reward, over, cut, info = self.env.step(action)
+            return obs, reward, over or self.unwrapped.t % 3 == 0, cut, info
+
+        def reset(self, *, seed=None, options=None):
+            if seed is None and 0 < self.unwrapped.t < 7:
+                return np.ones(1, np.float32), {}
+            return self.env.reset(seed=seed, options=options)
+
+    class Remembering(Policy):
+        forgot: list = []
+
+        def __call__(self, obs):
+            return np.zeros(len(obs), np.int64)
+
+        def reset(self, mask=None):
+            self.forgot.append(None if mask is None else mask.tolist())
+
+    env = SerialEnv(lambda: Lives(gymnasium.wrappers.RecordEpisodeStatistics(Forever(7))), 1, reseed="once")
+    returns, lengths = evaluate(Remembering(), env, 2)
+    assert (returns.tolist(), lengths.tolist()) == ([7, 7], [7, 7])
+    assert Remembering.forgot == [None, *[[True]] * 6]  # after steps 3, 6 and 7 of each game
