@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +12,7 @@ from rlcore.api import ALGORITHMS, Run
 from rlcore.harness.config import load_config, save_config
 from rlcore.harness.tuned import FOLDER, overlaid, tuned
 
+FAILURES = (ValueError, FloatingPointError)  # of a trial: settings that do not go together, a loss that becomes NaN
 KINDS = {"log": 2, "range": 2, "one of": 1, "linear": 3}  # of ranges, and how many numbers or ranges describe one
 
 
@@ -62,51 +65,72 @@ def main(
     base = tuned(algorithm, env)
     steps = steps or base.get("steps", 50_000)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        storage=None if storage is None else f"sqlite:///{storage}",
-        study_name=f"{algorithm} on {env}",
-        load_if_exists=True,
-        direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=seed) if sampler == "tpe" else optuna.samplers.RandomSampler(seed=seed),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=5) if pruner == "median" else optuna.pruners.NopPruner(),
-    )
+    with _kept(optuna, storage) as kept:
+        study = optuna.create_study(
+            storage=kept,
+            study_name=f"{algorithm} on {env}",
+            load_if_exists=True,
+            direction="maximize",
+            sampler=optuna.samplers.TPESampler(seed=seed)
+            if sampler == "tpe"
+            else optuna.samplers.RandomSampler(seed=seed),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=5)
+            if pruner == "median"
+            else optuna.pruners.NopPruner(),
+        )
 
-    def mean_return(trial: Any) -> float:
-        settings = {name: _drawn(trial, name, how, steps) for name, how in ranges.items()}
-        config = overlaid(base, {"agent": settings})
-        trial.set_user_attr("agent", config["agent"])
-        flat = {**config.get("envs", {}), **config["agent"]}
-        runs = [Run(ALGORITHMS[algorithm], None, env, seed + k, config.get("n_envs", 1), **flat) for k in range(seeds)]
-        try:
-            for k in range(1, evaluations + 1):
-                mean = 0.0
+        def mean_return(trial: Any) -> float:
+            settings = {name: _drawn(trial, name, how, steps) for name, how in ranges.items()}
+            config = overlaid(base, {"agent": settings})
+            trial.set_user_attr("agent", config["agent"])
+            flat = {**config.get("envs", {}), **config["agent"]}
+            runs = [
+                Run(ALGORITHMS[algorithm], None, env, seed + k, config.get("n_envs", 1), **flat) for k in range(seeds)
+            ]
+            try:
+                for k in range(1, evaluations + 1):
+                    mean = 0.0
+                    for run in runs:
+                        run.learn(max(steps * k // evaluations - run.t, 0))
+                        mean += float(run.evaluate(episodes).mean()) / seeds
+                    trial.report(mean, k)
+                    if trial.should_prune():
+                        raise optuna.TrialPruned
+                return mean
+            finally:
                 for run in runs:
-                    run.learn(max(steps * k // evaluations - run.t, 0))
-                    mean += float(run.evaluate(episodes).mean()) / seeds
-                trial.report(mean, k)
-                if trial.should_prune():
-                    raise optuna.TrialPruned
-            return mean
-        finally:
-            for run in runs:
-                run.close()
+                    run.close()
 
-    refused: list[str] = []
+        refused: list[str] = []
 
-    def attempt(trial: Any) -> float:
-        try:
-            return mean_return(trial)
-        except ValueError as error:  # settings that do not go together, or whose loss becomes NaN
-            refused.append(str(error))
-            raise
+        def attempt(trial: Any) -> float:
+            try:
+                return mean_return(trial)
+            except FAILURES as error:
+                refused.append(str(error))
+                raise
 
-    study.optimize(attempt, n_trials=trials, catch=(ValueError,), callbacks=[_say])
-    if not [trial for trial in study.trials if trial.state.name == "COMPLETE"]:
-        raise ValueError(f"no trial came to its end; the last one: {refused[-1] if refused else 'was dropped'}")
-    best = {"algorithm": algorithm, "env": env, **{k: v for k, v in base.items() if k in ("n_envs", "envs")}}
-    save_config(out, {**best, "steps": steps, "agent": study.best_trial.user_attrs["agent"]})
-    print(f"best mean return {study.best_value:.1f} (trial {study.best_trial.number}), kept in {out}")
-    print(f"train with it: rlcore train {algorithm} --config {out} --seeds 0..4")
+        study.optimize(attempt, n_trials=trials, catch=FAILURES, callbacks=[_say])
+        if not [trial for trial in study.trials if trial.state.name == "COMPLETE"]:
+            raise ValueError(f"no trial came to its end; the last one: {refused[-1] if refused else 'was dropped'}")
+        best = {"algorithm": algorithm, "env": env, **{k: v for k, v in base.items() if k in ("n_envs", "envs")}}
+        save_config(out, {**best, "steps": steps, "agent": study.best_trial.user_attrs["agent"]})
+        print(f"best mean return {study.best_value:.1f} (trial {study.best_trial.number}), kept in {out}")
+        print(f"train with it: rlcore train {algorithm} --config {out} --seeds 0..4")
+
+
+@contextmanager
+def _kept(optuna: Any, path: Path | None) -> Iterator[Any]:
+    """Where a study is kept: in memory, or in an SQLite file, which is closed at the end."""
+    if path is None:
+        yield None
+        return
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def _say(study: Any, trial: Any) -> None:

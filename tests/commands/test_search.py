@@ -16,13 +16,15 @@ FILES = sorted(path.stem for path in (FOLDER / "search").glob("*.json"))
 
 
 class FakeRun:
-    """Its return is 100 at gamma 0.5 and falls with the distance; a batch of 999 is refused."""
+    """Its return is 100 at gamma 0.5 and falls with the distance; a batch of 999 is refused, with one of 998 it fails."""
 
     made: list["FakeRun"] = []
 
     def __init__(self, agent_class, config, env, seed, n_envs, **settings):
         if settings.get("batch_size") == 999:
             raise ValueError("batch_size 999 is too much")
+        if settings.get("batch_size") == 998:
+            raise FloatingPointError("updates in a row had a loss that is NaN")
         self.seed, self.t, self.settings = seed, 0, settings
         self.made.append(self)
 
@@ -99,7 +101,7 @@ def test_trials_that_do_not_keep_up_are_dropped(tmp_path, capsys):
 
 def test_what_is_refused_costs_its_trial_only_unless_all_are(tmp_path, capsys):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    space = {"gamma": {"one of": [0.5]}, "batch_size": {"one of": [8, 999]}}
+    space = {"gamma": {"one of": [0.5]}, "batch_size": {"one of": [8, 998, 999]}}
     assert run(tmp_path, space, "--trials", "12", "--sampler", "random")["agent"]["batch_size"] == 8
     assert "(fail)" in capsys.readouterr().out
     (tmp_path / "o.json").unlink()
