@@ -16,7 +16,7 @@ FILES = sorted(path.stem for path in (FOLDER / "search").glob("*.json"))
 
 
 class FakeRun:
-    """Its return is 100 at gamma 0.5 and falls with the distance; a batch of 999 is refused, with one of 998 it fails."""
+    """Its return is 100 at gamma 0.5 and falls with the distance; batches of 999 are refused, of 998 they fail."""
 
     made: list["FakeRun"] = []
 
