@@ -9,8 +9,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from rlcore import agents, rng
-from rlcore.agents.base import Agent, NonFiniteError
+from rlcore import rng
+from rlcore.agents import ALGORITHMS
+from rlcore.agents.base import Agent
+from rlcore.agents.descent import NonFiniteError
 from rlcore.envs import VectorEnv
 from rlcore.envs.batch import as_batch
 from rlcore.envs.make import EnvConfig, evaluation_env, make_env, refuse_unseen_module
@@ -36,7 +38,6 @@ from rlcore.harness.signals import Signals
 from rlcore.stream import Step
 from rlcore.tree import Ring, leaves, map_
 
-ALGORITHMS: dict[str, type[Agent]] = {"dqn": agents.DQN, "double-dqn": agents.DoubleDQN, "ppo": agents.PPO}
 EVALUATION, FRESH = 1_000_000, 2_000_000  # what is added to the seed for evaluation while and after training
 STREAMS = 8  # of an evaluation, at most
 

@@ -16,8 +16,7 @@ from typing import Any
 import tyro
 
 import rlcore.threads  # before anything that imports NumPy
-from rlcore.agents import Agent
-from rlcore.api import ALGORITHMS
+from rlcore.agents import ALGORITHMS, Agent
 from rlcore.commands.seeds import run_all, seeds_of
 from rlcore.commands.train import Train, train
 from rlcore.envs.make import EnvConfig, refuse_unseen_module

@@ -11,8 +11,8 @@ import pytest
 
 import rlcore
 from rlcore import api
-from rlcore.agents import DoubleDQN
-from rlcore.api import ALGORITHMS, Monitor
+from rlcore.agents import ALGORITHMS, DoubleDQN
+from rlcore.api import Monitor
 from rlcore.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import rlcore
-from rlcore.api import ALGORITHMS
+from rlcore.agents import ALGORITHMS
 from rlcore.envs import ForeignEnv, SerialEnv
 from rlcore.envs.make import EnvConfig, make_env
 from rlcore.envs.process import ProcessEnv

@@ -1,20 +1,17 @@
-"""What every agent can do: act, observe, update; its policy, and its state. And what agents share: a guarded step."""
+"""What every agent can do: act, observe, update; its policy, and its state."""
 
 from __future__ import annotations
 
-import math
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from rlcore import rng as rngs
 from rlcore.autograd import Link
-from rlcore.autograd.optimizer_hooks import GradientClipping
-from rlcore.autograd.optimizers import Optimizer
 from rlcore.stream import Step
-from rlcore.tree import Tree, map_
+from rlcore.tree import Tree
 
 
 class Policy(ABC):
@@ -43,6 +40,7 @@ class Agent(ABC):
     """
 
     Config: type
+    COUNTS: tuple[str, ...] = ()  # attributes, whole numbers, that belong to the state
     actor: Link  # what acts: actor.flat_state is all that another process needs to act alike
 
     @classmethod
@@ -69,103 +67,61 @@ class Agent(ABC):
     def policy(self, deterministic: bool = True, rng: np.random.Generator | None = None) -> Policy:
         """The policy as it is learned: a live view; rng is needed where it draws."""
 
-    @abstractmethod
+    def parts(self) -> dict[str, Any]:
+        """What has a state, by name: objects with state, check and load, generators, or dicts of these.
+
+        They are loaded in this order.
+        """
+        raise NotImplementedError
+
     def state(self) -> dict[str, Any]:
         """All that `load` needs to go on bit for bit: live arrays, Rings and JSON scalars."""
-
-    @abstractmethod
-    def load(self, state: dict[str, Any]) -> None:
-        """Take a `state()` back; ValueError, before anything changes, if it is not this agent's."""
-
-
-class NonFiniteError(FloatingPointError):
-    """Update after update has a loss or gradient that is NaN or infinite; `batch` is what the last one learned from."""
-
-    def __init__(self, message: str, batch: Tree):
-        super().__init__(message)
-        self.batch = batch
-
-
-class Descent:
-    """Steps of an optimizer, the gradient clipped to an L2 norm, but none where loss or gradient is not finite.
-
-    Then parameters and the optimizer's state stay as they are, `skipped` counts, and PATIENCE such in a row raise
-    NonFiniteError. A call says whether it has taken the step.
-    """
-
-    PATIENCE = 3  # a batch may be to blame once; more often it is the network
-
-    def __init__(self, model: Link, optimizer: Optimizer, max_grad_norm: float):
-        self.model, self.optimizer = model, optimizer.setup(model)
-        optimizer.add_hook(FiniteClipping(max_grad_norm))
-        self.skipped = self.in_a_row = 0
-
-    def __call__(self, loss: Any, batch: Tree) -> bool:
-        self.model.cleargrads()
-        if math.isfinite(loss.array):
-            loss.backward()
-            try:
-                self.optimizer.update()
-            except NotFinite:
-                pass
-            else:
-                self.in_a_row = 0
-                return True
-        self.skipped += 1
-        self.in_a_row += 1
-        if self.in_a_row == self.PATIENCE:
-            self.in_a_row = 0
-            raise NonFiniteError(
-                f"{self.PATIENCE} updates in a row had a loss or gradient that is NaN or infinite, and were not made: "
-                "lower the learning rate, or look for rewards or observations that are far too large",
-                map_(np.copy, batch),
-            )
-        warnings.warn("an update is left out: its loss or gradient is NaN or infinite", RuntimeWarning, stacklevel=2)
-        return False
-
-    def state(self) -> dict[str, Any]:
-        """The counts; model and optimizer have states of their own."""
-        return {"skipped": self.skipped, "in_a_row": self.in_a_row}
+        return {**{name: getattr(self, name) for name in self.COUNTS}, **_state(self.parts())}
 
     def check(self, state: dict[str, Any]) -> None:
-        """ValueError unless `load` can take this state."""
-        if state.keys() != self.state().keys() or not all(type(n) is int for n in state.values()):
-            raise ValueError(f"load: expected the numbers skipped and in_a_row, got {state!r}")
+        """ValueError, naming what is wrong, unless `load` can take this state."""
+        parts = self.parts()
+        if wrong := sorted({*self.COUNTS, *parts} ^ state.keys()):
+            raise ValueError(f"load: the state is not of a {type(self).__name__}: it differs in {', '.join(wrong)}")
+        for name in self.COUNTS:
+            if type(state[name]) is not int:
+                raise ValueError(f"load: {name} must be a whole number, got {state[name]!r}")
+        _check(parts, {name: state[name] for name in parts})
 
     def load(self, state: dict[str, Any]) -> None:
+        """Take a `state()` back; ValueError, before anything changes, if it is not this agent's."""
         self.check(state)
-        self.skipped, self.in_a_row = state["skipped"], state["in_a_row"]
+        _load(self.parts(), state)
+        for name in self.COUNTS:
+            setattr(self, name, state[name])
 
 
-def means_of(stats: list[dict[str, Any]]) -> dict[str, Any]:
-    """The means of updates' statistics, of those that were made."""
-    made = [s for s in stats if s]
-    if len(made) < 2:
-        return made[0] if made else {}
-    return {name: sum([s[name] for s in made]) / len(made) for name in made[0]}
+def _state(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {name: _state(inner) for name, inner in part.items()}
+    return rngs.state_of(part) if isinstance(part, np.random.Generator) else part.state()
 
 
-class NotFinite(Exception):
-    """Raised before an optimizer's step, which is then not taken."""
+def _check(part: Any, state: Any) -> None:
+    if isinstance(part, dict):
+        if part.keys() != state.keys():
+            raise ValueError(f"load: expected a state for each of {', '.join(part)}, got {', '.join(state)}")
+        for name, inner in part.items():
+            _check(inner, state[name])
+    elif isinstance(part, np.random.Generator):
+        rngs.check(part, state)
+    else:
+        part.check(state)
 
 
-class FiniteClipping(GradientClipping):
-    """Gradient clipping that raises NotFinite where the norm is NaN or infinite."""
-
-    name = "FiniteClipping"
-
-    def __call__(self, parts: list[Any]) -> None:
-        square = 0.0
-        for part in parts:
-            square += part.grad.dot(part.grad)
-        norm = self.norm = math.sqrt(square)  # on a device this reads one number back
-        if norm > self.threshold:
-            if norm == math.inf:
-                raise NotFinite
-            for part in parts:
-                part.grad *= self.threshold / norm
-        elif math.isnan(norm):
-            raise NotFinite
+def _load(part: Any, state: Any) -> None:
+    if isinstance(part, dict):
+        for name, inner in part.items():
+            _load(inner, state[name])
+    elif isinstance(part, np.random.Generator):
+        rngs.restore(part, state)
+    else:
+        part.load(state)
 
 
 def rows_of(space: Any) -> Tree:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from rlcore import rng as rngs
-from rlcore.agents.base import Agent, Descent, Policy, means_of, rows_of
+from rlcore.agents.base import Policy, rows_of
+from rlcore.agents.descent import Descent
+from rlcore.agents.off_policy import OffPolicy
 from rlcore.autograd import Link
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Adam, Optimizer
@@ -16,7 +17,6 @@ from rlcore.buffers import Replay
 from rlcore.explorers import EpsilonGreedy, Greedy
 from rlcore.fields import Count, Fraction, Natural, Positive, Probability, Rate, Schedule, check_fields
 from rlcore.networks import value_network
-from rlcore.stream import Step
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class DQNConfig:
             raise ValueError(f"buffer_size {self.buffer_size} is smaller than batch_size {self.batch_size}")
 
 
-class DQN(Agent):
+class DQN(OffPolicy):
     """Q-learning with a target network and uniform replay.
 
     q: a Link, observations (N, ...) to action values (N, A). explorer: of `rlcore.explorers`. rng: what a stochastic
@@ -61,15 +61,12 @@ class DQN(Agent):
         config: DQNConfig,
         rng: np.random.Generator,
     ):
+        super().__init__(replay, config)
         self.actor = self.q = q
         self.target = q.copy()
-        self.optimizer, self.replay, self.explorer = optimizer, replay, explorer
+        self.optimizer, self.explorer, self.rng = optimizer, explorer, rng
         self.descend = Descent(q, optimizer, config.max_grad_norm)
-        self.config, self.rng = config, rng
         self.acting_q, self.target_q = q.view(), self.target.view()
-        self.t = 0  # rows observed
-        self.due = 0  # updates owed
-        self.n_updates = 0
 
     @classmethod
     def from_spaces(cls, observation_space: Any, action_space: Any, config: DQNConfig, rng: np.random.Generator) -> DQN:
@@ -86,27 +83,11 @@ class DQN(Agent):
     def act(self, obs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         return self.explorer(self.acting_q(obs).array, self.t), {}
 
-    def observe(self, obs: Any, action: Any, step: Step, extra: dict[str, Any], stream: int = 0) -> None:
-        self.replay.add(obs, action, step, extra, stream)
-        config, before = self.config, max(self.t, self.config.learning_starts)
-        self.t += len(step.reward)
-        if self.t > before:
-            rounds = self.t // config.update_every - before // config.update_every
-            self.due += rounds * config.gradient_steps
-
-    def update(self) -> dict[str, Any]:
-        if not self.due or not len(self.replay):
-            return {}
+    def begin(self) -> dict[str, Any]:
         if not self.n_updates:
             self.target.copyparams(self.q)  # whose sizes, and values, may have been given since
-        self.optimizer.learning_rate = self.config.learning_rate(self.t)
-        means = means_of([self.learn(self.replay.sample(self.config.batch_size)) for _ in range(self.due)])
-        self.due = 0
-        if self.descend.skipped:
-            means["faults/nonfinite_update"] = self.descend.skipped
-        means["learning_rate"] = self.optimizer.learning_rate
-        means["rollout/exploration_rate"] = self.config.epsilon(self.t)
-        return means
+        rate = self.optimizer.learning_rate = self.config.learning_rate(self.t)
+        return {"learning_rate": rate, "rollout/exploration_rate": self.config.epsilon(self.t)}
 
     def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One update, {} if left out: the Huber loss of Q(s, a) against the bootstrapped return, then the target."""
@@ -130,38 +111,14 @@ class DQN(Agent):
             return QPolicy(self.acting_q, Greedy())
         return QPolicy(self.acting_q, EpsilonGreedy(self.config.epsilon(self.t), self.rng if rng is None else rng))
 
-    def state(self) -> dict[str, Any]:
+    def descents(self) -> tuple[Descent, ...]:
+        return (self.descend,)
+
+    def parts(self) -> dict[str, Any]:
         return {
-            "t": self.t, "due": self.due, "n_updates": self.n_updates, "rng": rngs.state_of(self.rng),
-            "q": self.q.state(), "target": self.target.state(), "optimizer": self.optimizer.state(),
-            "replay": self.replay.state(), "explorer": self.explorer.state(), "descent": self.descend.state(),
+            "replay": self.replay, "q": self.q, "target": self.target, "optimizer": self.optimizer,
+            "explorer": self.explorer, "descent": self.descend, "rng": self.rng,
         }  # fmt: skip
-
-    def check(self, state: dict[str, Any]) -> None:
-        """ValueError, naming what is wrong, unless `load` can take this state."""
-        if missing := sorted(self.state().keys() ^ state.keys()):
-            raise ValueError(f"load: the state is not of a {type(self).__name__}: it differs in {', '.join(missing)}")
-        for name in ("t", "due", "n_updates"):
-            if type(state[name]) is not int:
-                raise ValueError(f"load: {name} must be a whole number, got {state[name]!r}")
-        self.q.check(state["q"])
-        self.target.check(state["target"])
-        self.optimizer.check(state["optimizer"])
-        self.replay.check(state["replay"])
-        self.explorer.check(state["explorer"])
-        self.descend.check(state["descent"])
-        rngs.check(self.rng, state["rng"])
-
-    def load(self, state: dict[str, Any]) -> None:
-        self.check(state)
-        self.replay.load(state["replay"])
-        self.q.load(state["q"])
-        self.target.load(state["target"])
-        self.optimizer.load(state["optimizer"])
-        self.explorer.load(state["explorer"])
-        self.descend.load(state["descent"])
-        rngs.restore(self.rng, state["rng"])
-        self.t, self.due, self.n_updates = state["t"], state["due"], state["n_updates"]
 
 
 class DoubleDQN(DQN):

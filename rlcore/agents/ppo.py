@@ -9,20 +9,17 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from rlcore import rng as rngs
-from rlcore.actor_critic import MASK, ActorCritic, Gaussian, actor_critic
-from rlcore.agents.base import Agent, Descent, Policy, means_of, rows_of
-from rlcore.autograd import as_array
+from rlcore.actor_critic import ActorCritic, Gaussian, actor_critic
+from rlcore.agents.descent import Descent
+from rlcore.agents.off_policy import means_of
+from rlcore.agents.on_policy import OnPolicy, rollout_columns
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.buffers import Rollout
 from rlcore.fields import Count, Distance, Fraction, Positive, Range, Rate, Schedule, Weight, check_fields
 from rlcore.losses import clipped_surrogate
-from rlcore.returns import gae
-from rlcore.stream import Step
 from rlcore.tree import Tree, map_
 
-GENERATORS = ("acting", "learning", "policy")
 LogStd = Annotated[float, Range(-20, 20)]
 
 
@@ -52,10 +49,11 @@ class PPOConfig:
         check_fields(self)
 
 
-class PPO(Agent):
+class PPO(OnPolicy):
     """Policy gradient on a clipped surrogate, in epochs over the newest rows, with generalised advantage estimates.
 
     model: an `ActorCritic`, or a Link like it. rng: acting, shuffling and stochastic policies draw from children of it.
+    n_updates counts epochs, as Stable-Baselines3 does.
     """
 
     Config = PPOConfig
@@ -63,15 +61,10 @@ class PPO(Agent):
     def __init__(
         self, model: ActorCritic, optimizer: Optimizer, rollout: Rollout, config: PPOConfig, rng: np.random.Generator
     ):
-        self.actor = self.model = model
+        super().__init__(model, rollout, config, rng)
         self.optimizer, self.descend = optimizer, Descent(model, optimizer, config.max_grad_norm)
-        self.rollout, self.config = rollout, config
-        self.rngs = dict(zip(GENERATORS, rng.spawn(len(GENERATORS))))
-        self.acting_model = model.view()
         self.log_stds = [link.log_std for link in model.links() if isinstance(link, Gaussian)]
         self.kl_limit = math.inf if config.target_kl is None else 1.5 * config.target_kl
-        self.t = 0  # rows observed
-        self.n_updates = 0  # epochs, as Stable-Baselines3 counts
 
     @classmethod
     def from_spaces(cls, observation_space: Any, action_space: Any, config: PPOConfig, rng: np.random.Generator) -> PPO:
@@ -87,9 +80,7 @@ class PPO(Agent):
             log_std=config.log_std_init,
             rng=init,
         )
-        number = ((), np.float32)
-        columns = {"obs": rows_of(observation_space), "action": model.head.rows}
-        columns |= {"log_prob": number, "final_value": number}
+        columns = rollout_columns(observation_space, model)
         optimizer = Adam(config.learning_rate(0), eps=1e-5, corrected_eps=True)
         return cls(model, optimizer, Rollout(config.n_steps, columns), config, own)
 
@@ -101,69 +92,22 @@ class PPO(Agent):
                 "environments: lower batch_size, or raise n_steps or n_envs"
             )
 
-    def act(self, obs: Any) -> tuple[Any, dict[str, Any]]:
-        distribution = self.acting_model.distribution(obs)
-        action, log_prob = distribution.sample_log_prob(rng=self.rngs["acting"])
-        return self.model.head.to_env(action), {"action": action, "log_prob": log_prob}
+    def begin(self) -> dict[str, Any]:
+        rate = self.optimizer.learning_rate = self.config.learning_rate(self.t)
+        return {"learning_rate": rate, "clip_range": self.config.clip_range(self.t)}
 
-    def observe(self, obs: Any, action: Any, step: Step, extra: dict[str, Any], stream: int = 0) -> None:
-        rollout, n = self.rollout, len(step.reward)
-        if stream:
-            raise ValueError(f"PPO takes all its streams in one call, got stream={stream}")
-        if not len(rollout):
-            self.check_streams(n)
-        final_value = np.zeros(n, np.float32)  # of successors that are not the next row's observation
-        if len(rollout) == rollout.length - 1:
-            final_value = self.acting_model.values(step.final_obs).array
-        elif True in step.truncated.tolist():
-            at = step.truncated.nonzero()[0]
-            final_value[at] = self.acting_model.values(map_(lambda leaf: leaf[at], step.final_obs)).array
-        rollout.add(step, obs=obs, final_value=final_value, **extra)
-        self.t += n
-
-    def update(self) -> dict[str, Any]:
-        if not self.rollout.full:
-            return {}
-        config, rows = self.config, self._rows()
-        self.rollout.clear()
-        if not len(rows["value"]):
-            return {}
-        self.optimizer.learning_rate = config.learning_rate(self.t)
+    def learn_from(self, rows: dict[str, Tree]) -> dict[str, Any]:
+        """Epochs over the rows in minibatches, up to the limit of the divergence."""
         stats: list[dict[str, Any]] = []
         for at in self._minibatches(len(rows["value"])):
             learned = self.learn(map_(lambda leaf, at=at: leaf.take(at, 0), rows))
             stats.append(learned)
             if learned.get("approx_kl", 0) > self.kl_limit:
                 break
-        means = means_of(stats)
-        if (spread := rows["return"].var()) > 0:
-            means["explained_variance"] = 1 - (rows["return"] - rows["value"]).var() / spread
-        if self.descend.skipped:
-            means["faults/nonfinite_update"] = self.descend.skipped
+        means = means_of(stats) | {"n_updates": self.n_updates}
         if self.log_stds:
             means["std"] = np.exp(np.concatenate([p.array for p in self.log_stds])).mean()
-        means |= {"learning_rate": self.optimizer.learning_rate, "n_updates": self.n_updates}
-        return means | {"clip_range": config.clip_range(self.t)}
-
-    def _rows(self) -> dict[str, Tree]:
-        """The rollout's transitions as rows, with their values, advantages and returns."""
-        config, c = self.config, self.rollout.columns
-        rows = map_(lambda a: a.reshape(-1, *a.shape[2:]), c)
-        n, size = rows["reward"].size, max(config.batch_size, 1_024)  # rows that are valued at once
-        parts = [map_(lambda a, i=i: a[i : i + size], rows["obs"]) for i in range(0, n, size)]
-        rows["value"] = np.concatenate([self.acting_model.values(part).array for part in parts])
-        value = rows["value"].reshape(c["reward"].shape)
-        following = np.concatenate((value[1:], c["final_value"][-1:]))
-        next_value = np.where(c["truncated"], c["final_value"], following)
-        ended = c["terminated"] | c["truncated"]
-        advantage = gae(
-            c["reward"], value, next_value, c["terminated"], ended, c["valid"], config.gamma, config.gae_lambda
-        )
-        rows["advantage"] = advantage.ravel()
-        rows["return"] = rows["advantage"] + rows["value"]
-        rows = {name: rows[name] for name in ("obs", "action", "log_prob", "value", "advantage", "return")}
-        valid = c["valid"].ravel()
-        return rows if valid.all() else map_(lambda a: a[valid], rows)
+        return means
 
     def _minibatches(self, n: int) -> Iterator[np.ndarray]:
         """Numbers of rows: in each epoch all n of them, in an order of its own; the last minibatch may be smaller."""
@@ -197,42 +141,11 @@ class PPO(Agent):
         }  # fmt: skip
         return stats if stats["approx_kl"] > self.kl_limit or self.descend(loss, batch) else {}
 
-    def policy(self, deterministic: bool = True, rng: np.random.Generator | None = None) -> ActorPolicy:
-        """The likeliest actions, or such as are drawn for training."""
-        return ActorPolicy(self.acting_model, None if deterministic else rng or self.rngs["policy"])
+    def descents(self) -> tuple[Descent, ...]:
+        return (self.descend,)
 
-    def state(self) -> dict[str, Any]:
-        return {
-            "t": self.t, "n_updates": self.n_updates, "rngs": {k: rngs.state_of(rng) for k, rng in self.rngs.items()},
-            "model": self.model.state(), "optimizer": self.optimizer.state(), "rollout": self.rollout.state(),
-            "descent": self.descend.state(),
-        }  # fmt: skip
-
-    def check(self, state: dict[str, Any]) -> None:
-        """ValueError, naming what is wrong, unless `load` can take this state."""
-        if wrong := sorted(self.state().keys() ^ state.keys()):
-            raise ValueError(f"load: the state is not of a {type(self).__name__}: it differs in {', '.join(wrong)}")
-        for name in ("t", "n_updates"):
-            if type(state[name]) is not int:
-                raise ValueError(f"load: {name} must be a whole number, got {state[name]!r}")
-        self.model.check(state["model"])
-        self.optimizer.check(state["optimizer"])
-        self.rollout.check(state["rollout"])
-        self.descend.check(state["descent"])
-        if state["rngs"].keys() != self.rngs.keys():
-            raise ValueError(f"load: expected generators for {', '.join(self.rngs)}, got {', '.join(state['rngs'])}")
-        for name, rng in self.rngs.items():
-            rngs.check(rng, state["rngs"][name])
-
-    def load(self, state: dict[str, Any]) -> None:
-        self.check(state)
-        self.model.load(state["model"])
-        self.optimizer.load(state["optimizer"])
-        self.rollout.load(state["rollout"])
-        self.descend.load(state["descent"])
-        for name, rng in self.rngs.items():
-            rngs.restore(rng, state["rngs"][name])
-        self.t, self.n_updates = state["t"], state["n_updates"]
+    def parts(self) -> dict[str, Any]:
+        return {**super().parts(), "optimizer": self.optimizer, "descent": self.descend}
 
 
 def normalized(x: np.ndarray) -> np.ndarray:
@@ -241,20 +154,3 @@ def normalized(x: np.ndarray) -> np.ndarray:
         return x
     x = x - x.sum() / len(x)
     return x / (math.sqrt(x.dot(x) / (len(x) - 1)) + 1e-8)
-
-
-class ActorPolicy(Policy):
-    """Acts by a model's distribution: the likeliest action, or one drawn from rng."""
-
-    def __init__(self, model: ActorCritic, rng: np.random.Generator | None):
-        self.model, self.rng = model, rng
-
-    def __call__(self, obs: Any) -> Any:
-        distribution = self.model.distribution(obs)
-        action = distribution.mode if self.rng is None else distribution.sample(rng=self.rng)
-        return self.model.head.to_env(map_(as_array, action))
-
-    def exported(self) -> tuple[Any, dict[str, Any]]:
-        model = self.model
-        mask = {"mask": MASK} if model.masked else {}
-        return lambda obs: model.policy(model.body(obs)), {**model.head.exported(), **mask}

@@ -6,7 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rlcore.api import ALGORITHMS, Run
+from rlcore.agents import ALGORITHMS
+from rlcore.api import Run
 from rlcore.harness import Recorder
 from rlcore.harness.config import from_dict
 from rlcore.harness.profile import Profile, profile, ruler

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from rlcore.api import ALGORITHMS, Run
+from rlcore.agents import ALGORITHMS
+from rlcore.api import Run
 from rlcore.harness.config import load_config, save_config
 from rlcore.harness.tuned import FOLDER, overlaid, tuned
 

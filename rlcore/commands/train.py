@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlcore.api import ALGORITHMS, Run
+from rlcore.agents import ALGORITHMS
+from rlcore.api import Run
 from rlcore.commands.evaluate import EPISODES, report
 from rlcore.envs.make import EnvConfig
 from rlcore.harness import RunFolder

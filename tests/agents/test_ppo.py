@@ -456,7 +456,7 @@ def test_a_loaded_agent_goes_on_bit_for_bit(stop):
         (lambda s: s.pop("rollout"), "differs in rollout"),
         (lambda s: s.update(t="x"), "t must be a whole number, got 'x'"),
         (lambda s: s["optimizer"].update(steps=[1]), "'steps' has 1 entries"),
-        (lambda s: s["rngs"].pop("acting"), "expected generators for acting, learning, policy"),
+        (lambda s: s["rngs"].pop("acting"), "expected a state for each of acting, learning, policy"),
         (lambda s: s["rngs"].update(acting={}), "random state is of None"),
         (lambda s: s["descent"].update(skipped=1.5), "expected the numbers skipped and in_a_row"),
         (lambda s: s["rollout"].update(length=7), "length 7, this rollout 8"),

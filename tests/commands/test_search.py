@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from rlcore.agents import DQNConfig
-from rlcore.api import ALGORITHMS
+from rlcore.agents import ALGORITHMS, DQNConfig
 from rlcore.cli import main
 from rlcore.commands import search
 from rlcore.harness.tuned import FOLDER

@@ -8,7 +8,7 @@ from gymnasium import spaces
 
 import rlcore
 from rlcore.agents import DQN, PPO, DQNConfig, NonFiniteError, PPOConfig
-from rlcore.agents.base import Descent
+from rlcore.agents.descent import Descent
 from rlcore.autograd import Sequential
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from rlcore.api import ALGORITHMS, Run
+from rlcore.agents import ALGORITHMS
+from rlcore.api import Run
 from rlcore.cli import main
 from rlcore.envs.make import EnvConfig
 from rlcore.harness import tuned as module

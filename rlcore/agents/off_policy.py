@@ -1,0 +1,66 @@
+"""Learning from a replay: what DQN and its family, DDPG, TD3 and SAC share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from rlcore.agents.base import Agent
+from rlcore.agents.descent import Descent
+from rlcore.buffers import Replay
+from rlcore.stream import Step
+
+
+class OffPolicy(Agent):
+    """Keeps rows in a replay; every `update_every` rows `gradient_steps` updates fall due, each on a batch of its own.
+
+    Its config has learning_starts, update_every, gradient_steps and batch_size.
+    """
+
+    COUNTS = ("t", "due", "n_updates")
+
+    def __init__(self, replay: Replay, config: Any):
+        self.replay, self.config = replay, config
+        self.t = 0  # rows observed
+        self.due = 0  # updates owed
+        self.n_updates = 0
+
+    def observe(self, obs: Any, action: Any, step: Step, extra: dict[str, Any], stream: int = 0) -> None:
+        self.replay.add(obs, action, step, extra, stream)
+        config, before = self.config, max(self.t, self.config.learning_starts)
+        self.t += len(step.reward)
+        if self.t > before:
+            rounds = self.t // config.update_every - before // config.update_every
+            self.due += rounds * config.gradient_steps
+
+    def update(self) -> dict[str, Any]:
+        if not self.due or not len(self.replay):
+            return {}
+        settings = self.begin()
+        means = means_of([self.learn(self.replay.sample(self.config.batch_size)) for _ in range(self.due)])
+        self.due = 0
+        if skipped := sum([descent.skipped for descent in self.descents()]):
+            means["faults/nonfinite_update"] = skipped
+        return means | settings
+
+    @abstractmethod
+    def begin(self) -> dict[str, Any]:
+        """Before the updates of a round: move what depends on time; what to record of it."""
+
+    @abstractmethod
+    def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One update, which counts itself in n_updates; its statistics, {} if it was left out."""
+
+    @abstractmethod
+    def descents(self) -> Sequence[Descent]:
+        """The guarded steps that `learn` takes."""
+
+
+def means_of(stats: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The means of updates' statistics, each over the updates that gave it."""
+    given: dict[str, list[Any]] = {}
+    for update in stats:
+        for name, number in update.items():
+            given.setdefault(name, []).append(number)
+    return {name: sum(numbers) / len(numbers) for name, numbers in given.items()}
