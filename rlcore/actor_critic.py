@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd import ChainList, Link, Parameter, as_array, config
+from rlcore.autograd import ChainList, Link, Parameter, as_array
 from rlcore.autograd import functions as F
 from rlcore.autograd.initializers import Orthogonal, generate_array
+from rlcore.bodies import MASK, body_of, one_image, split_mask
 from rlcore.distributions import Bernoulli, Categorical, Independent, MultiCategorical, Normal, Product
-from rlcore.networks import Floats, NatureCNN, OneHot, OneHotRows, Rows, image_network, mlp
+from rlcore.networks import mlp
 from rlcore.tree import map_
-
-MASK = "action_mask"  # the key of an observation that tells which actions are allowed
 
 
 class ActorCritic(Link):
@@ -60,19 +59,8 @@ def actor_critic(
     ortho_init: orthogonal weights with gain sqrt(2), 0.01 for the policy's last layer and 1 for the value's, zero
     biases; else uniform within 1 / sqrt(fan in). log_std: at the start, of continuous actions.
     """
-    from gymnasium import spaces
-
     head = head_of(action_space, log_std)
-    masked = isinstance(observation_space, spaces.Dict) and MASK in observation_space.spaces
-    if masked:
-        if not isinstance(head, Choice):
-            raise ValueError(f"an observation with {MASK!r} goes with Discrete actions, got {action_space}")
-        mask = observation_space.spaces[MASK]
-        if mask.shape != (head.size,):
-            raise ValueError(f"{MASK!r} must have one element for each action, ({head.size},), got {mask}")
-        observation_space = spaces.Dict({k: part for k, part in observation_space.spaces.items() if k != MASK})
-        if not observation_space.spaces:
-            raise ValueError(f"the observation holds nothing beside {MASK!r}")
+    masked, observation_space = split_mask(observation_space, action_space)
     body, size = body_of(observation_space, rng)
     sizes = () if one_image(body) else hidden
     policy, value = (mlp(size, sizes, n, rng, activation) for n in (head.size, 1))
@@ -90,72 +78,6 @@ def make_orthogonal(link: Link, gain: float, last: float, rng: np.random.Generat
             p.array = np.zeros_like(p.array)
     for p in weights:
         p.array = generate_array(Orthogonal(last if p is weights[-1] else gain, rng=rng), p.shape)
-
-
-# What is seen
-
-
-class Unchanged(Link):
-    """(N, ...) as it is."""
-
-    def forward(self, x: Any) -> Any:
-        return x
-
-
-class OneHots(Link):
-    """Integers (N, ...), each as a row of an identity matrix, side by side: (N, sum of nvec) floats."""
-
-    def __init__(self, space: Any):
-        super().__init__()
-        nvec = np.ravel(space.nvec)
-        self.first, self.size = np.cumsum(nvec) - nvec - np.ravel(space.start), int(nvec.sum())
-        self.dtype = config.dtype
-
-    def forward(self, x: Any) -> Any:
-        return OneHotRows(self.first, self.size, self.dtype).apply(as_array(x))
-
-
-class Joined(ChainList):
-    """Dicts or tuples of observations: each part through its link, rows side by side."""
-
-    def __init__(self, parts: dict[Any, Link]):
-        super().__init__(*parts.values())
-        self.keys = list(parts)
-
-    def forward(self, x: Any) -> Any:
-        rows = [link(x[key]) for key, link in zip(self.keys, self)]
-        return rows[0] if len(rows) == 1 else F.concat(rows, axis=1)
-
-
-def one_image(body: Link) -> bool:
-    """Whether all that is seen is one image."""
-    if isinstance(body, Joined):
-        return len(body) == 1 and one_image(body[0])
-    return any(isinstance(link, NatureCNN) for link in body.links())
-
-
-def body_of(space: Any, rng: np.random.Generator | None, pixels: int = 512) -> tuple[Link, int]:
-    """A link from observations of a space to rows of features, and their number; `pixels` of them for an image."""
-    from gymnasium import spaces
-
-    if isinstance(space, (spaces.Dict, spaces.Tuple)):
-        parts = space.spaces if isinstance(space, spaces.Dict) else dict(enumerate(space.spaces))
-        bodies = {key: body_of(branch, rng, pixels if len(parts) == 1 else 256) for key, branch in parts.items()}
-        return Joined({key: body for key, (body, _) in bodies.items()}), sum(size for _, size in bodies.values())
-    if isinstance(space, spaces.Discrete):
-        return OneHot(int(space.n), int(space.start)), int(space.n)
-    if isinstance(space, spaces.MultiDiscrete):
-        one_hots = OneHots(space)
-        return one_hots, one_hots.size
-    if not isinstance(space, (spaces.Box, spaces.MultiBinary)):
-        raise ValueError(
-            f"expected observations of Box, Discrete, MultiDiscrete, MultiBinary, Dict or Tuple, got {space}"
-        )
-    images = image_network(space, pixels, rng) if isinstance(space, spaces.Box) else None
-    if images is not None:
-        return images, pixels
-    plain = Unchanged() if len(space.shape) == 1 else Rows()
-    return (plain if space.dtype.kind == "f" else Floats()), math.prod(space.shape)
 
 
 # What is done: `size` numbers of a network to the distribution over actions, `rows` the (shape, dtype) of such actions

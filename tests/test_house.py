@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (  # imports go down only; a name stands for a module or for all of a package
     "backend rng tree threads fields memory policy",
     "autograd stream parallel parallel.comm",
-    "networks actor_critic distributions returns losses explorers buffers envs",
+    "networks bodies actor_critic q_networks continuous distributions returns losses explorers buffers envs",
     "agents",
     "harness parallel.actor_learner parallel.data_parallel parallel.hogwild",
     "api commands cli",
@@ -26,7 +26,14 @@ LAYERS = (  # imports go down only; a name stands for a module or for all of a p
 TOP = len(LAYERS)  # rlcore/__init__.py, rlcore/__main__.py
 SIBLINGS = {  # imports inside a row, across its modules: a variant needs its family
     ("networks", "distributions"),
+    ("bodies", "networks"),
     ("actor_critic", "networks"),
+    ("actor_critic", "bodies"),
+    ("q_networks", "networks"),
+    ("q_networks", "bodies"),
+    ("continuous", "networks"),
+    ("continuous", "bodies"),
+    ("continuous", "distributions"),
     ("actor_critic", "distributions"),
     ("cli", "api"),
     ("cli", "commands"),

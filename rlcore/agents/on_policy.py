@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.actor_critic import MASK, ActorCritic
+from rlcore.actor_critic import ActorCritic
 from rlcore.agents.base import Agent, Policy, rows_of
 from rlcore.agents.descent import Descent
 from rlcore.autograd import as_array
+from rlcore.bodies import MASK
 from rlcore.buffers import Rollout
 from rlcore.returns import gae
 from rlcore.stream import Step
