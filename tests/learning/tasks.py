@@ -58,6 +58,32 @@ class Aim(gymnasium.Env):
         return self.place, reward, False, self.t == 8, {}
 
 
+class TMaze(gymnasium.Env):
+    """The side of the reward is shown at the first step, and must be turned to at the last: 1 if right, else 0.
+
+    Between lies a corridor that is the same for both, walked whatever the action; observations are the side (-1, 1; 0
+    but at the start) and whether this is the junction. length: steps of an episode; spread: up to so many more, drawn
+    anew. Bakker 2002. Without memory half of the turns are right.
+    """
+
+    observation_space = spaces.Box(-1, 1, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, length=5, spread=0):
+        self.length, self.spread = length, spread
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.side = int(self.np_random.integers(2))
+        self.left = self.length + int(self.np_random.integers(self.spread + 1)) - 1
+        return np.float32([2 * self.side - 1, self.left == 0]), {}
+
+    def step(self, action):
+        self.left -= 1
+        over = self.left < 0
+        return np.float32([0, self.left == 0]), float(over and action == self.side), over, False, {}
+
+
 def solves_chain(cls, config, n_envs, steps, seed):
     """Whether the policy walks Chain(5) in 5 steps; a random walk mostly meets the limit of 15."""
     env = SerialEnv(lambda: Chain(5, limit=15), n_envs, seed)
@@ -86,3 +112,12 @@ def aims(cls, config, n_envs, steps, seed):
     train(agent, env, steps)
     places = np.linspace(-1, 1, 9, dtype=np.float32)[:, None]
     return np.abs(agent.policy()(places) - 0.5 * places).max() < 0.1
+
+
+def remembers(cls, config, n_envs, steps, seed, length=5):
+    """Whether the policy turns to the right side in 16 of 16 mazes, of different lengths."""
+    env = SerialEnv(lambda: TMaze(length, spread=2), n_envs, seed)
+    agent = cls.from_spaces(env.observation_space, env.action_space, config, generator(seed))
+    train(agent, env, steps)
+    returns, lengths = evaluate(agent.policy(), SerialEnv(lambda: TMaze(length, spread=2), 4), 16)
+    return bool((returns == 1).all() and len(set(lengths.tolist())) > 1)
