@@ -1,7 +1,7 @@
 """PPO on a MinAtar game: `python experiments/ppo_minatar.py --game breakout`; it needs `pip install minatar` (GPL).
 
-Settings are those of gymnax (64 environments, MLP 256-256), with fewer environments and smaller minibatches, for 3 million
-steps.
+Settings are those of gymnax (64 environments, MLP 256-256), with fewer environments and smaller minibatches, for 3
+million steps.
 """
 
 from dataclasses import dataclass
