@@ -6,6 +6,7 @@ package imports nothing else: what is used is loaded when it is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,25 +18,24 @@ __version__ = "0.1.0"
 __all__ = ["DQN", "PPO", "DoubleDQN", "Run", "load_policy", "seed"]
 
 
-def DQN(env: Any, **settings: Any) -> Run:
-    """A Run of DQN on env: seed=0, n_envs=1, folder=None, and the fields of DQNConfig, EnvConfig and Monitor."""
-    from rlcore import agents, api
+def _short_form(name: str) -> Callable[..., Run]:
+    """A function env, settings -> Run of the agent of that name."""
 
-    return api.Run(agents.DQN, None, env, **settings)
+    def start(env: Any, **settings: Any) -> Run:
+        from rlcore import agents, api
+
+        return api.Run(getattr(agents, name), None, env, **settings)
+
+    start.__name__ = start.__qualname__ = name
+    start.__doc__ = (
+        f"A Run of {name} on env: seed=0, n_envs=1, folder=None, and the fields of its Config, EnvConfig and Monitor."
+    )
+    return start
 
 
-def DoubleDQN(env: Any, **settings: Any) -> Run:
-    """A Run of Double DQN on env: seed=0, n_envs=1, folder=None, and the fields of DQNConfig, EnvConfig and Monitor."""
-    from rlcore import agents, api
-
-    return api.Run(agents.DoubleDQN, None, env, **settings)
-
-
-def PPO(env: Any, **settings: Any) -> Run:
-    """A Run of PPO on env: seed=0, n_envs=1, folder=None, and the fields of PPOConfig, EnvConfig and Monitor."""
-    from rlcore import agents, api
-
-    return api.Run(agents.PPO, None, env, **settings)
+DQN = _short_form("DQN")
+DoubleDQN = _short_form("DoubleDQN")
+PPO = _short_form("PPO")
 
 
 def __getattr__(name: str) -> Any:
