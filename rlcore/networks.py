@@ -13,6 +13,7 @@ from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
 from rlcore.autograd.initializers import LeCunUniform, Uniform
 from rlcore.backend import xp_of
+from rlcore.tree import leaves, map_
 
 
 def like_torch(link: Any, in_size: int, *args: Any, fan_in: int, rng: np.random.Generator | None, **named: Any) -> Any:
@@ -210,11 +211,12 @@ class Halved(Link):
 
 
 class Recurrent(Link):
-    """`body`, an LSTM over time and a linear head: model(x, h, reset) gives (T, N, out_size) and the state h after it.
+    """`body`, an LSTM over time and a head: model(x, h, reset) gives (T, N, out_size) and the state h after it.
 
-    x: (T, N, *observation), or one step (N, *observation); body takes observations of observation_ndim axes in rows to
-    (rows, features). h: (h, c) of (N, hidden), None for zeros; where reset, bool (T, N), is True, the state is zeroed
-    before the step. The LSTM's weights are uniform within 1 / sqrt(hidden).
+    x: (T, N, *observation), or one step (N, *observation), or dicts and tuples of such; body takes rows of observations
+    to (rows, features), of which the first array has observation_ndim axes. h: (h, c) of (N, hidden), None for zeros;
+    where reset, bool (T, N), is True, the state is zeroed before the step. head: (rows, hidden) to (rows, out_size),
+    linear if None. The LSTM's weights are uniform within 1 / sqrt(hidden).
     """
 
     def __init__(
@@ -225,17 +227,29 @@ class Recurrent(Link):
         hidden: int,
         out_size: int,
         *,
+        head: Link | None = None,
         rng: np.random.Generator | None = None,
     ):
         super().__init__()
-        self.observation_ndim, self.features = observation_ndim, features
+        self.observation_ndim, self.features, self.hidden = observation_ndim, features, hidden
         uniform = Uniform(1 / math.sqrt(hidden), rng=rng)
         self.body = body
         self.lstm = L.LSTMScan(features, hidden, uniform, uniform)
-        self.head = like_torch(L.Linear, hidden, out_size, fan_in=hidden, rng=rng)
+        self.head = like_torch(L.Linear, hidden, out_size, fan_in=hidden, rng=rng) if head is None else head
+
+    def initial(self, n: int) -> tuple[Any, Any]:
+        """The state at the start of n episodes: zeros (n, hidden), twice."""
+        b = as_array(self.lstm.b)
+        return xp_of(b).zeros((n, self.hidden), b.dtype), xp_of(b).zeros((n, self.hidden), b.dtype)
 
     def forward(self, x: Any, h: Any = None, reset: Any = None) -> tuple[Any, Any]:
-        time = x.shape[: x.ndim - self.observation_ndim]  # (T, N) or (N,)
-        rows = x if len(time) == 1 else x.reshape(math.prod(time), *x.shape[len(time) :])
-        out, h = self.lstm(self.body(rows).reshape(*time, self.features), h, reset)
-        return self.head(out, n_batch_axes=len(time)), h
+        first = next(leaves(x))
+        time = first.shape[: first.ndim - self.observation_ndim]  # (T, N) or (N,)
+        if len(time) == 1:
+            out, h = self.lstm(self.body(x), h, reset)
+            return self.head(out), h
+        n = math.prod(time)
+        rows = map_(lambda a: a.reshape(n, *a.shape[2:]), x)
+        out, h = self.lstm(F.reshape(self.body(rows), (*time, self.features)), h, reset)
+        out = self.head(F.reshape(out, (n, self.hidden)))
+        return F.reshape(out, (*time, out.shape[1])), h

@@ -39,7 +39,7 @@ SIBLINGS = {  # imports inside a row, across its modules: a variant needs its fa
     ("cli", "commands"),
     ("commands", "api"),
 }
-SHARED = ("agents.base", "agents.descent", "agents.off_policy", "agents.on_policy")
+SHARED = ("agents.base", "agents.descent", "agents.off_policy", "agents.on_policy", "agents.recurrent")
 BANNED = {"agents": ("rlcore.envs", "rlcore.harness", "rlcore.parallel", "tensorboardX")}
 ONLY_IN = {"tyro": "rlcore.cli", "mpi4py": "rlcore.parallel.comm"}
 HEAVY = (

@@ -17,6 +17,8 @@ from rlcore.tree import Tree
 class Policy(ABC):
     """Acts and does not learn: a live view of an agent, for evaluation and for use."""
 
+    state: Tree = None  # what is remembered of N streams, a tree of arrays (N, ...); None: nothing, or nothing yet
+
     @abstractmethod
     def __call__(self, obs: Any) -> Any:
         """Actions for a batch of observations (N, ...)."""
@@ -24,10 +26,15 @@ class Policy(ABC):
     def reset(self, mask: Any = None) -> None:  # noqa: B027  most policies remember nothing
         """Forget what is remembered of the streams in mask (N,), of all if None."""
 
-    def exported(self) -> tuple[Callable[[Any], Any], dict[str, Any]]:
+    def initial(self, n: int) -> Tree:
+        """The state of n streams whose episodes begin; None: it remembers nothing."""
+        return None
+
+    def exported(self) -> tuple[Callable[..., Any], dict[str, Any]]:
         """The network of the deterministic policy, observations (N, ...) to numbers (N, n), and how these give actions.
 
-        The latter is one of the heads of `rlcore/policy.py`; ValueError if there is none.
+        The latter is one of the heads of `rlcore/policy.py`; ValueError if there is none. The network of a policy that
+        remembers takes observations and state to numbers and the state after them.
         """
         raise ValueError(f"{type(self).__name__} cannot be exported")
 
