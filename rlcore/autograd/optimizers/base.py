@@ -20,6 +20,7 @@ from rlcore.autograd.functions.parts import workers
 from rlcore.autograd.link import Link
 from rlcore.autograd.optimizers.part import BLOCK, CLEAN_EVERY, THREADED, Part
 from rlcore.autograd.optimizers.scaling import LossScaling
+from rlcore.autograd.optimizers.sharing import Sharing
 from rlcore.autograd.parameter import Parameter
 from rlcore.autograd.storage import offsets, runs
 from rlcore.backend import aligned, to_cpu, xp_of
@@ -29,7 +30,7 @@ Hook = Callable[[list[Part]], None]
 Rate = float | Callable[[int], float]
 
 
-class Optimizer(LossScaling):
+class Optimizer(LossScaling, Sharing):
     """Updates the parameters of a link by their gradients; subclasses give `numbers` and `step`.
 
     learning_rate: a number, to be changed at any time, or a schedule: a function of the number of updates so far.
@@ -173,6 +174,7 @@ class Optimizer(LossScaling):
             for i, p in zip(part.members, part.params):
                 steps[i] = t
                 p.node.written = now
+        self._renew()
         if self._hooks["post"]:
             self.call_hooks("post", parts)
 
@@ -202,6 +204,8 @@ class Optimizer(LossScaling):
         if params and self._state and xp_of(self._state[0]) is not xp_of(like):  # the model has moved
             self._state = [xp_of(like).asarray(to_cpu(vector)) for vector in self._state]
         if [id(p) for p in params] != [id(p) for p in self._params] or len(slots) != len(self._state):
+            if self._shared is not None:
+                raise RuntimeError("a model that is shared has got other parameters: share it again, with all of them")
             before = dict(zip(map(id, self._params), zip(offsets(self._params), self._steps)))
             state = [aligned(size, like) for _ in slots] if params else []
             for i, vector in enumerate(state):
@@ -227,6 +231,7 @@ class Optimizer(LossScaling):
         copied = self._in_float32 or self.loss_scale is not None
         self._copies = aligned(size, like) if copied and params else None
         self._used, self._version = None, _parameter.version
+        self._place()
 
     def _cut(self, used: list[int]) -> list[Part]:
         """The runs of these parameters, cut where the step count or the rate changes."""
@@ -243,7 +248,9 @@ class Optimizer(LossScaling):
                 here = slice(at[members[0]], at[members[0]] + run.stop - run.start)
                 copy = None if self._copies is None else self._copies[here]
                 state = [v[here] for v in self._state]
-                part = Part(run, copy, state, self._scratch, self._block, self._in_float32, self._master)
+                part = Part(
+                    self._stepped(run, here), copy, state, self._scratch, self._block, self._in_float32, self._master
+                )
                 part.members, part.factor = members, self._factors[members[0]]
                 part.params, part.names = [self._params[i] for i in members], [self._names[i] for i in members]
                 parts.append(part)

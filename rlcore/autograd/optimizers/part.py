@@ -9,6 +9,7 @@ import numpy as np
 
 from rlcore.autograd.functions.parts import dealt
 from rlcore.autograd.parameter import Parameter
+from rlcore.autograd.optimizers.sharing import Elsewhere
 from rlcore.autograd.storage import Run
 from rlcore.backend import xp_of
 
@@ -37,7 +38,7 @@ class Part:
 
     def __init__(
         self,
-        run: Run,
+        run: Run | Elsewhere,
         copy: Any,
         state: list[Any],
         scratch: list[list[Any]],
