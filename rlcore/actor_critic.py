@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd import ChainList, Link, Parameter, as_array
+from rlcore.autograd import ChainList, Link, Sequential, as_array
 from rlcore.autograd import functions as F
-from rlcore.autograd.initializers import Orthogonal, generate_array
+from rlcore.autograd import links as L
+from rlcore.autograd.initializers import Orthogonal, Uniform, generate_array
+from rlcore.backend import xp_of
 from rlcore.bodies import MASK, body_of, one_image, split_mask
-from rlcore.distributions import Bernoulli, Categorical, Independent, MultiCategorical, Normal, Product
+from rlcore.heads import head_of
 from rlcore.networks import mlp
 from rlcore.tree import map_
 
@@ -30,18 +32,85 @@ class ActorCritic(Link):
 
     def forward(self, obs: Any) -> tuple[Any, Any]:
         features = self.body(obs)
-        return self._head(self.policy(features), obs), F.reshape(self.value(features), (-1,))
+        return headed(self, self.policy(features), obs), F.reshape(self.value(features), (-1,))
 
     def distribution(self, obs: Any) -> Any:
         """The distribution over actions alone."""
-        return self._head(self.policy(self.body(obs)), obs)
+        return headed(self, self.policy(self.body(obs)), obs)
+
+    def numbers(self, obs: Any) -> Any:
+        """The numbers (N, n) of which the head makes the likeliest actions."""
+        return self.policy(self.body(obs))
 
     def values(self, obs: Any) -> Any:
         """The values (N,) alone."""
         return F.reshape(self.value(self.body(obs)), (-1,))
 
-    def _head(self, out: Any, obs: Any) -> Any:
-        return self.head(out, as_array(obs[MASK]) != 0) if self.masked else self.head(out)
+
+def headed(model: Any, out: Any, obs: Any) -> Any:
+    """The distribution over actions that an actor-critic makes of numbers."""
+    return model.head(out, as_array(obs[MASK]) != 0) if model.masked else model.head(out)
+
+
+class RecurrentActorCritic(Link):
+    """model(obs, h, reset) gives ((the distribution over actions, values), the state after them).
+
+    Behind `body` is an LSTM, which policy and value share, or one for each. obs: one step (N, ...), or with reset, bool
+    (T, N), sequences (T, N, ...): where it is True, the state is zeroed before the step. h: the state before the first
+    step, as `initial` gives it. Distribution and values are of rows, the N or the T * N in order of time; of these, if
+    `valid` (T, N) is given, only those which are.
+    """
+
+    def __init__(self, body: Any, lstms: Sequence[Any], policy: Link, value: Link, head: Any, masked: bool = False):
+        super().__init__()
+        self.body, self.lstms, self.policy, self.value = body, ChainList(*lstms), policy, value
+        self.head, self.masked = head, masked
+
+    def initial(self, n: int) -> tuple[Any, ...]:
+        """The state at the start of n episodes: for each LSTM zeros h, c (n, units)."""
+        W = self.lstms[0].W_x.array
+        zeros = xp_of(W).zeros
+        return tuple([(zeros((n, lstm.out_size), W.dtype), zeros((n, lstm.out_size), W.dtype)) for lstm in self.lstms])
+
+    def forward(self, obs: Any, h: Any, reset: Any = None, valid: Any = None) -> tuple[tuple[Any, Any], Any]:
+        if reset is not None:
+            obs = map_(flat, obs)
+        features = self._features(obs, reset)
+        outs, states = zip(*[lstm(features, state, reset) for lstm, state in zip(self.lstms, h)])
+        if reset is not None:
+            at = None if valid is None or valid.all() else as_array(valid).ravel()
+            outs = tuple([F.reshape(out, (-1, out.shape[-1])) for out in outs])
+            if at is not None:
+                outs, obs = tuple([out[at] for out in outs]), map_(lambda a: a[at], obs)
+        value = F.reshape(self.value(outs[-1]), (-1,))
+        return (headed(self, self.policy(outs[0]), obs), value), states
+
+    def distribution(self, obs: Any, h: Any) -> tuple[Any, Any]:
+        """The distribution over actions in one step (N, ...), and the state after it."""
+        out, states = self.numbers(obs, h)
+        return headed(self, out, obs), states
+
+    def numbers(self, obs: Any, h: Any) -> tuple[Any, Any]:
+        """The numbers (N, n) of which the head makes the distribution in one step, and the state after it."""
+        features = self.body(obs)
+        outs, states = zip(*[lstm(features, state) for lstm, state in zip(self.lstms, h)])
+        return self.policy(outs[0]), states
+
+    def values(self, obs: Any, h: Any, reset: Any = None) -> tuple[Any, Any]:
+        """The values alone, and the state after them, in which the policy's own is as it was."""
+        if reset is not None:
+            obs = map_(flat, obs)
+        out, state = self.lstms[-1](self._features(obs, reset), h[-1], reset)
+        return F.reshape(self.value(F.reshape(out, (-1, out.shape[-1]))), (-1,)), (*h[:-1], state)
+
+    def _features(self, rows: Any, reset: Any) -> Any:
+        features = self.body(rows)
+        return features if reset is None else F.reshape(features, (*reset.shape, -1))
+
+
+def flat(a: Any) -> Any:
+    """(T, N, ...) as rows (T * N, ...)."""
+    return a.reshape(-1, *a.shape[2:])
 
 
 def actor_critic(
@@ -52,21 +121,35 @@ def actor_critic(
     activation: Any = F.tanh,
     ortho_init: bool = True,
     log_std: float = 0.0,
+    share_layers: bool = False,
+    lstm_hidden_size: int | None = None,
     rng: np.random.Generator | None = None,
-) -> ActorCritic:
-    """Separate MLPs for policy and value; on one image a shared NatureCNN (512), and no layer in between.
+) -> ActorCritic | RecurrentActorCritic:
+    """MLPs for policy and value; on one image a NatureCNN (512), which they share, and no layer in between.
 
     ortho_init: orthogonal weights with gain sqrt(2), 0.01 for the policy's last layer and 1 for the value's, zero
-    biases; else uniform within 1 / sqrt(fan in). log_std: at the start, of continuous actions.
+    biases; else uniform within 1 / sqrt(fan in). log_std: at the start, of continuous actions. share_layers: one MLP up
+    to the last layers. lstm_hidden_size: a RecurrentActorCritic, its LSTM of so many units behind the layers that are
+    shared; if none are, one for policy and value each. Its weights are uniform within 1 / sqrt(units).
     """
     head = head_of(action_space, log_std)
     masked, observation_space = split_mask(observation_space, action_space)
     body, size = body_of(observation_space, rng)
-    sizes = () if one_image(body) else hidden
+    sizes = () if one_image(body) else tuple(hidden)
+    if share_layers and sizes:
+        *layers, _ = mlp(size, sizes, 1, rng, activation)
+        body, size, sizes = Sequential(body, *layers), sizes[-1], ()
+    lstms: list[Any] = []
+    if lstm_hidden_size is not None:
+        uniform = Uniform(1 / math.sqrt(lstm_hidden_size), rng=rng)
+        lstms = [L.LSTMScan(size, lstm_hidden_size, uniform, uniform) for _ in range(1 if share_layers else 2)]
+        size = lstm_hidden_size
     policy, value = (mlp(size, sizes, n, rng, activation) for n in (head.size, 1))
     if ortho_init:
         for part, gain in ((body, math.sqrt(2)), (policy, 0.01), (value, 1.0)):
             make_orthogonal(part, math.sqrt(2), gain, rng)
+    if lstms:
+        return RecurrentActorCritic(body, lstms, policy, value, head, masked)
     return ActorCritic(body, policy, value, head, masked)
 
 
@@ -78,120 +161,3 @@ def make_orthogonal(link: Link, gain: float, last: float, rng: np.random.Generat
             p.array = np.zeros_like(p.array)
     for p in weights:
         p.array = generate_array(Orthogonal(last if p is weights[-1] else gain, rng=rng), p.shape)
-
-
-# What is done: `size` numbers of a network to the distribution over actions, `rows` the (shape, dtype) of such actions
-
-
-class Choice(Link):
-    """Discrete actions: logits (N, n) to a Categorical, of which forbidden actions are no part."""
-
-    def __init__(self, space: Any):
-        super().__init__()
-        self.size, self.start, self.rows = int(space.n), int(space.start), ((), np.int64)
-
-    def forward(self, out: Any, mask: Any = None) -> Categorical:
-        return Categorical(logit=out, mask=mask)
-
-    def to_env(self, action: Any) -> Any:
-        return action + self.start if self.start else action
-
-    def exported(self) -> dict[str, Any]:
-        return {"kind": "argmax", "start": self.start}
-
-
-class Choices(Link):
-    """MultiDiscrete actions: logits (N, sum of nvec) to a MultiCategorical."""
-
-    def __init__(self, space: Any):
-        super().__init__()
-        self.nvec, self.start, self.shape = [int(n) for n in np.ravel(space.nvec)], space.start, space.shape
-        self.size, self.rows = sum(self.nvec), ((len(self.nvec),), np.int64)
-
-    def forward(self, out: Any) -> MultiCategorical:
-        return MultiCategorical(out, self.nvec)
-
-    def to_env(self, action: Any) -> Any:
-        return action.reshape(-1, *self.shape) + self.start
-
-    def exported(self) -> dict[str, Any]:
-        return {"kind": "choices", "nvec": self.nvec, "start": self.start.tolist(), "shape": list(self.shape)}
-
-
-class Bits(Link):
-    """MultiBinary actions: logits (N, n) to independent Bernoullis."""
-
-    def __init__(self, space: Any):
-        super().__init__()
-        self.size, self.shape, self.dtype = math.prod(space.shape), space.shape, space.dtype
-        self.rows = ((self.size,), np.int64)
-
-    def forward(self, out: Any) -> Independent:
-        return Independent(Bernoulli(logit=out))
-
-    def to_env(self, action: Any) -> Any:
-        return action.reshape(-1, *self.shape).astype(self.dtype)
-
-    def exported(self) -> dict[str, Any]:
-        return {"kind": "bits", "shape": list(self.shape), "dtype": self.dtype.name}
-
-
-class Gaussian(Link):
-    """Box actions: means (N, n) to a diagonal Gaussian with deviations of its own; environments get it clipped."""
-
-    def __init__(self, space: Any, log_std: float):
-        super().__init__()
-        if space.dtype.kind != "f":
-            raise ValueError(f"actions of a Box must be floats, got {space}")
-        self.size, self.shape = math.prod(space.shape), space.shape
-        self.rows = ((self.size,), np.float32)
-        self.low, self.high = space.low.astype(np.float32), space.high.astype(np.float32)
-        self.log_std = Parameter(log_std, self.size)
-
-    def forward(self, out: Any) -> Independent:
-        return Independent(Normal(out, log_scale=self.log_std))
-
-    def to_env(self, action: Any) -> Any:
-        return np.minimum(np.maximum(action.reshape(-1, *self.shape), self.low), self.high)
-
-    def exported(self) -> dict[str, Any]:
-        return {"kind": "box", "shape": list(self.shape), "low": self.low, "high": self.high}
-
-
-class Several(ChainList):
-    """Dicts and tuples of actions: each part its share of the network's numbers."""
-
-    def __init__(self, heads: Any):
-        super().__init__(*(heads.values() if isinstance(heads, dict) else heads))
-        self.numbers: Any = dict(zip(heads, range(len(self)))) if isinstance(heads, dict) else tuple(range(len(self)))
-        self.rows = map_(lambda i: self[i].rows, self.numbers)
-        ends = np.cumsum([head.size for head in self])
-        self.size, self.ends = int(ends[-1]), ends[:-1].tolist()
-
-    def forward(self, out: Any) -> Product:
-        shares = F.split_axis(out, self.ends, axis=1)
-        return Product(map_(lambda i: self[i](shares[i]), self.numbers))
-
-    def to_env(self, action: Any) -> Any:
-        if isinstance(action, dict):
-            return {key: self[i].to_env(action[key]) for key, i in self.numbers.items()}
-        return tuple([head.to_env(part) for head, part in zip(self, action)])
-
-    def exported(self) -> dict[str, Any]:
-        return {"kind": "several", "ends": self.ends, "parts": map_(lambda i: self[i].exported(), self.numbers)}
-
-
-def head_of(space: Any, log_std: float = 0.0) -> Any:
-    """A link from `size` numbers to the distribution over a space's actions."""
-    from gymnasium import spaces
-
-    if isinstance(space, spaces.Dict):
-        return Several({key: head_of(part, log_std) for key, part in space.spaces.items()})
-    if isinstance(space, spaces.Tuple):
-        return Several(tuple([head_of(part, log_std) for part in space.spaces]))
-    if isinstance(space, spaces.Box):
-        return Gaussian(space, log_std)
-    for kind, head in ((spaces.Discrete, Choice), (spaces.MultiDiscrete, Choices), (spaces.MultiBinary, Bits)):
-        if isinstance(space, kind):
-            return head(space)
-    raise ValueError(f"expected actions of Discrete, MultiDiscrete, MultiBinary, Box, Dict or Tuple, got {space}")

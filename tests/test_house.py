@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (  # imports go down only; a name stands for a module or for all of a package
     "backend rng tree threads fields memory policy",
     "autograd stream parallel parallel.comm",
-    "networks bodies actor_critic q_networks continuous distributions returns losses explorers buffers envs",
+    "networks bodies heads actor_critic q_networks continuous distributions returns losses explorers buffers envs",
     "agents",
     "harness parallel.actor_learner parallel.data_parallel parallel.hogwild",
     "api commands cli",
@@ -34,12 +34,16 @@ SIBLINGS = {  # imports inside a row, across its modules: a variant needs its fa
     ("continuous", "networks"),
     ("continuous", "bodies"),
     ("continuous", "distributions"),
-    ("actor_critic", "distributions"),
+    ("actor_critic", "heads"),
+    ("heads", "distributions"),
+    ("agents.c51", "agents.dqn"),
+    ("agents.qr_dqn", "agents.dqn"),
+    ("agents.rainbow", "agents.c51"),
     ("cli", "api"),
     ("cli", "commands"),
     ("commands", "api"),
 }
-SHARED = ("agents.base", "agents.descent", "agents.off_policy", "agents.on_policy", "agents.recurrent")
+SHARED = ("agents.base", "agents.acting", "agents.descent", "agents.off_policy", "agents.on_policy", "agents.recurrent")
 BANNED = {"agents": ("rlcore.envs", "rlcore.harness", "rlcore.parallel", "tensorboardX")}
 ONLY_IN = {"tyro": "rlcore.cli", "mpi4py": "rlcore.parallel.comm"}
 HEAVY = (

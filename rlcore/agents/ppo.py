@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from rlcore.actor_critic import ActorCritic, Gaussian, actor_critic
+from rlcore.actor_critic import actor_critic
 from rlcore.agents.descent import Descent
 from rlcore.agents.off_policy import means_of
 from rlcore.agents.on_policy import OnPolicy, rollout_columns
@@ -17,8 +17,9 @@ from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.buffers import Rollout
 from rlcore.fields import Count, Distance, Fraction, Positive, Range, Rate, Schedule, Weight, check_fields
+from rlcore.heads import Gaussian
 from rlcore.losses import clipped_surrogate
-from rlcore.tree import Tree, map_
+from rlcore.tree import Tree
 
 LogStd = Annotated[float, Range(-20, 20)]
 
@@ -45,23 +46,32 @@ class PPOConfig:
     ortho_init: bool = True  # orthogonal weights at the start
     log_std_init: LogStd = 0.0  # logarithm of the deviation of continuous actions at the start
 
+    share_layers: bool = False  # hidden layers serve policy and value both, as an image's convolutions always do
+    lstm_hidden_size: Count | None = (
+        None  # units of an LSTM, one for policy and value each unless shared; none: no LSTM
+    )
+    sequence_length: Count = 32  # steps back that an LSTM learns; what minibatches are made of then
+
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.lstm_hidden_size is not None and self.batch_size % self.sequence_length:
+            raise ValueError(
+                f"batch_size {self.batch_size} is no whole number of sequences of sequence_length "
+                f"{self.sequence_length}"
+            )
 
 
 class PPO(OnPolicy):
     """Policy gradient on a clipped surrogate, in epochs over the newest rows, with generalised advantage estimates.
 
-    model: an `ActorCritic`, or a Link like it. rng: acting, shuffling and stochastic policies draw from children of it.
-    n_updates counts epochs, as Stable-Baselines3 does.
+    model: an `ActorCritic` or `RecurrentActorCritic`, or a Link like it. rng: acting, shuffling and stochastic policies
+    draw from children of it. n_updates counts epochs, as Stable-Baselines3 does.
     """
 
     Config = PPOConfig
 
-    def __init__(
-        self, model: ActorCritic, optimizer: Optimizer, rollout: Rollout, config: PPOConfig, rng: np.random.Generator
-    ):
-        super().__init__(model, rollout, config, rng)
+    def __init__(self, model: Any, optimizer: Optimizer, rollout: Rollout, config: PPOConfig, rng: np.random.Generator):
+        super().__init__(model, rollout, config, rng, config.sequence_length)
         self.optimizer, self.descend = optimizer, Descent(model, optimizer, config.max_grad_norm)
         self.log_stds = [link.log_std for link in model.links() if isinstance(link, Gaussian)]
         self.kl_limit = math.inf if config.target_kl is None else 1.5 * config.target_kl
@@ -78,6 +88,8 @@ class PPO(OnPolicy):
             activation=activation,
             ortho_init=config.ortho_init,
             log_std=config.log_std_init,
+            share_layers=config.share_layers,
+            lstm_hidden_size=config.lstm_hidden_size,
             rng=init,
         )
         columns = rollout_columns(observation_space, model)
@@ -99,8 +111,9 @@ class PPO(OnPolicy):
     def learn_from(self, rows: dict[str, Tree]) -> dict[str, Any]:
         """Epochs over the rows in minibatches, up to the limit of the divergence."""
         stats: list[dict[str, Any]] = []
-        for at in self._minibatches(len(rows["value"])):
-            learned = self.learn(map_(lambda leaf, at=at: leaf.take(at, 0), rows))
+        for at in self._minibatches(self.units(rows)):
+            batch = self.minibatch(rows, at)
+            learned = self.learn(batch) if len(batch["value"]) else {}
             stats.append(learned)
             if learned.get("approx_kl", 0) > self.kl_limit:
                 break
@@ -110,18 +123,19 @@ class PPO(OnPolicy):
         return means
 
     def _minibatches(self, n: int) -> Iterator[np.ndarray]:
-        """Numbers of rows: in each epoch all n of them, in an order of its own; the last minibatch may be smaller."""
+        """Numbers of n units: in each epoch all of them, in an order of its own; the last minibatch may be smaller."""
+        size = self.config.batch_size // (1 if self.memory is None else self.sequence_length)
         for _ in range(self.config.n_epochs):
             self.n_updates += 1
             order = self.rngs["learning"].permutation(n)
-            for start in range(0, n, self.config.batch_size):
-                yield order[start : start + self.config.batch_size]
+            for start in range(0, n, size):
+                yield order[start : start + size]
 
     def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One step up the clipped surrogate and the entropy, and down the error of the values (eq. 9)."""
         config, clip_range = self.config, self.config.clip_range(self.t)
         advantage = normalized(batch["advantage"]) if config.normalize_advantage else batch["advantage"]
-        distribution, value = self.model(batch["obs"])
+        distribution, value = self.outputs(batch)
         log_prob, n = distribution.log_prob(batch["action"]), len(advantage)
         policy_loss = clipped_surrogate(log_prob, batch["log_prob"], advantage, clip_range)
         if config.clip_range_vf is not None:
