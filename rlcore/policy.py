@@ -36,11 +36,13 @@ def load_policy(path: str | Path) -> ExportedPolicy:
 class ExportedPolicy:
     """policy(obs) gives the action for one observation, or actions for a batch of them (N, ...).
 
-    One that stacks frames remembers them: `reset()` it where an episode begins.
+    One that stacks frames or has a recurrent network remembers: `reset()` it where an episode begins. `state` is what
+    the network remembers, arrays (N, ...); None: nothing yet.
     """
 
     def __init__(self, description: dict[str, Any], tensors: dict[str, np.ndarray]):
         self.description, self.tensors = description, tensors
+        self.state: list[np.ndarray] | None = None
         self.before = [BEFORE[how["kind"]](how) for how in description["before"]]
         self.nodes = [(OPS[n["op"]], n["in"], n["out"], n["attrs"]) for n in description["nodes"]]
         for needed in [
@@ -61,27 +63,44 @@ class ExportedPolicy:
         for step in self.before:
             obs = step(obs)
         head = self.description["head"]
-        action = HEADS[head["kind"]](head, self.network(obs), obs)
+        out, self.state = self._pass(obs)
+        action = HEADS[head["kind"]](head, out, obs)
         for how in self.description["after"]:
             action = AFTER[how["kind"]](how, action)
         return action
 
     def network(self, obs: Any) -> np.ndarray:
         """What the network makes of observations that are prepared."""
+        return self._pass(obs)[0]
+
+    def _pass(self, obs: Any) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The network's output, and the state after it."""
         known = dict(named(obs))
         n = len(next(iter(known.values())))
+        states = self.description.get("state", [])
+        if self.state is None or any(len(array) != n for array in self.state):
+            self.state = [np.zeros((n, *how["shape"]), how["dtype"]) for how in states]
+        known.update({f"state/{i}": array for i, array in enumerate(self.state)})
         for op, inputs, outputs, attrs in self.nodes:
             values = [None if name is None else known[name] if name in known else self.tensors[name] for name in inputs]
             attrs = {k: [n if i == "N" else i for i in v] if isinstance(v, list) else v for k, v in attrs.items()}
             made = op(*values, **attrs)
             known.update(zip(outputs, made if isinstance(made, (list, tuple)) else [made]))
-        return known[self.description["output"]]
+        return known[self.description["output"]], [known[how["after"]] for how in states]
 
     def reset(self, mask: np.ndarray | None = None) -> None:
-        """Forget the frames of the streams in mask (N,), of all if None."""
+        """Forget what is remembered of the streams in mask (N,), of all if None."""
+        if self.state is not None:
+            self.state = None if mask is None else [_zeroed(array, mask) for array in self.state]
         for step in self.before:
             if hasattr(step, "reset"):
                 step.reset(mask)
+
+
+def _zeroed(state: np.ndarray, mask: Any) -> np.ndarray:
+    state = state.copy()
+    state[np.asarray(mask, bool)] = 0
+    return state
 
 
 # ops
@@ -140,11 +159,26 @@ def _one_hot(x: Any, first: Any, size: int) -> Any:
     return out
 
 
+def _sigmoid(x: Any) -> Any:
+    return 0.5 * np.tanh(0.5 * x) + 0.5
+
+
+def _lstm(x: Any, h: Any, c: Any, W_x: Any, W_h: Any, b: Any, steps: int) -> Any:
+    ys = []
+    for t in range(steps):
+        i, f, a, o = np.split(_linear(x[t], W_x, b) + h @ W_h.T, 4, axis=1)
+        c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(a)
+        h = _sigmoid(o) * np.tanh(c)
+        ys.append(h)
+    return np.stack(ys), h, c
+
+
 OPS: dict[str, Callable[..., Any]] = {
     "linear": _linear, "ensemble_linear": _ensemble_linear, "convolution": _convolution, "max_pool": _max_pool,
     "layer_norm": _layer_norm, "softmax": _softmax, "log_softmax": _log_softmax, "one_hot": _one_hot,
+    "lstm": _lstm, "sigmoid": _sigmoid,
     "relu": lambda x: np.maximum(x, 0), "tanh": np.tanh, "exp": np.exp, "log": np.log, "sqrt": np.sqrt,
-    "sigmoid": lambda x: 0.5 * np.tanh(0.5 * x) + 0.5, "softplus": lambda x, beta: np.logaddexp(0, x * beta) / beta,
+    "softplus": lambda x, beta: np.logaddexp(0, x * beta) / beta,
     "elu": lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))).astype(x.dtype),
     "leaky_relu": lambda x, slope: np.where(x > 0, x, slope * x).astype(x.dtype),
     "square": np.square, "neg": np.negative, "abs": np.abs, "add": np.add, "sub": np.subtract, "mul": np.multiply,

@@ -21,7 +21,7 @@ from rlcore.envs.wrappers import Wrapper, innermost
 from rlcore.harness.files import whole_folder, write
 from rlcore.harness.tensors import packed
 from rlcore.policy import FORMAT, named
-from rlcore.tree import map_
+from rlcore.tree import leaves, map_
 
 ROWS = (3, 5)  # of the batches traced; what differs as they do is the number of rows
 
@@ -31,6 +31,7 @@ ATTRS: dict[str, Callable[[Any, Any], tuple[str, dict[str, Any]]]] = {  # by an 
     "convolution_2d": lambda op, x: ("convolution", _geometry(op, x)),
     "convolution_relu": lambda op, x: ("convolution", _geometry(op, x)),
     "max_pooling_nd": lambda op, x: ("max_pool", _window(op.w)),
+    "lstm_scan": lambda op, x: ("lstm", _steps(op, x)),
     "layer_normalization": lambda op, x: ("layer_norm", {"eps": op.eps}),
     "reshape": lambda op, x: ("reshape", {"shape": op.to}),
     "transpose": lambda op, x: ("transpose", {"axes": op.axes or range(x.ndim)[::-1]}),
@@ -76,7 +77,8 @@ def export_policy(path: str | Path, policy: Policy, env: VectorEnv, /, **about: 
 def described(policy: Policy, env: VectorEnv) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What policy.json says, and the arrays that it names."""
     network, head = policy.exported()
-    nodes, output, tensors = traced(network, structure(env.observation_space))
+    nodes, (output, *after), tensors = traced(network, structure(env.observation_space), policy.initial)
+    states = [{"shape": list(a.shape[1:]), "dtype": a.dtype.name} for a in _state(policy.initial, 0)]
     chain = list(_chain(env))
     parts = {
         "observation": map_(_spec, structure(innermost(env).observation_space)),
@@ -85,6 +87,7 @@ def described(policy: Policy, env: VectorEnv) -> tuple[dict[str, Any], dict[str,
         "head": head,
     }
     encoded = {name: _encoded(part, name, tensors) for name, part in parts.items()}
+    encoded["state"] = [{**how, "after": name} for how, name in zip(states, after)]
     return {**encoded, "nodes": nodes, "output": output}, tensors
 
 
@@ -101,12 +104,23 @@ def _spec(leaf: Leaf) -> dict[str, Any]:
     return {"shape": list(leaf.shape), "dtype": "float32" if leaf.dtype.kind == "f" else leaf.dtype.name}
 
 
-def traced(network: Callable[[Any], Any], promised: Any) -> tuple[list[dict[str, Any]], str, dict[str, np.ndarray]]:
-    """The ops of a network on observations of a structure, the name of its output, and the arrays it keeps."""
-    one, two = (_Trace(network, promised, rows) for rows in ROWS)
+def _state(initial: Callable[[int], Any], rows: int) -> list[Any]:
+    """The arrays of a state; none of a policy that remembers nothing."""
+    h = initial(rows)
+    return [] if h is None else list(leaves(h))
+
+
+def traced(
+    network: Callable[..., Any], promised: Any, initial: Callable[[int], Any] = lambda rows: None
+) -> tuple[list[dict[str, Any]], list[str], dict[str, np.ndarray]]:
+    """The ops of a network on observations of a structure, the names of its outputs, and the arrays it keeps.
+
+    initial: a policy's; if it gives a state, that is a second input, and what follows it are the outputs but the first.
+    """
+    one, two = (_Trace(network, promised, initial, rows) for rows in ROWS)
     if [node["op"] for node in one.nodes] != [node["op"] for node in two.nodes]:
         raise ValueError("the network does other ops for other observations; that cannot be exported")
-    if not one.output.startswith("value/"):
+    if not all(name.startswith("value/") for name in one.outputs):
         raise ValueError("no op of rlcore.autograd.functions leads from the observations to the network's output")
     for a, b in zip(one.nodes, two.nodes):
         a["attrs"] = {k: _common(a["op"], k, v, b["attrs"][k]) for k, v in a["attrs"].items()}
@@ -117,23 +131,27 @@ def traced(network: Callable[[Any], Any], promised: Any) -> tuple[list[dict[str,
                     "rlcore.autograd.functions, so that it cannot be exported"
                 )
     used = {name for node in one.nodes for name in node["in"]}
-    return one.nodes, one.output, {name: array for name, array in one.tensors.items() if name in used}
+    return one.nodes, one.outputs, {name: array for name, array in one.tensors.items() if name in used}
 
 
 class _Trace(FunctionHook):
     """Notes the ops of one pass. Arrays are known by where they lie in memory, and are kept so that they stay there."""
 
-    def __init__(self, network: Callable[[Any], Any], promised: Any, rows: int):
+    def __init__(self, network: Callable[..., Any], promised: Any, initial: Callable[[int], Any], rows: int):
         self.nodes: list[dict[str, Any]] = []
         self.tensors: dict[str, np.ndarray] = {}
         rng = np.random.Generator(np.random.PCG64(rows))
         obs = map_(lambda leaf: _example(leaf, rows, rng), promised)
-        self.obs = dict(named(obs))
+        h = initial(rows)
+        if h is not None:
+            h = map_(lambda a: rng.standard_normal(a.shape).astype(a.dtype), h)
+        self.obs = {**dict(named(obs)), **{f"state/{i}": a for i, a in enumerate([] if h is None else leaves(h))}}
         self.names = {_place(array): name for name, array in self.obs.items()}
         self.kept: list[Any] = []
         with self, no_backprop_mode():
-            out = network(map_(Variable, obs))  # not arrays, whose own operators leave no trace
-        self.output = str(self.known_as(as_array(out)))
+            obs = map_(Variable, obs)  # not arrays, whose own operators leave no trace
+            outs = [network(obs)] if h is None else list(leaves(tuple(network(obs, map_(Variable, h)))))
+        self.outputs = [str(self.known_as(as_array(out))) for out in outs]
 
     def known_as(self, array: Any) -> str | None:
         """The name of an op's input: of an observation, of what an op made, or of an array that is kept."""
@@ -218,6 +236,12 @@ def _pads(ins: Any, outs: Any, spans: Any, strides: Any, pads: Any) -> list[list
         [before, max((out - 1) * stride + span - size - before, 0)]
         for size, out, span, stride, before in zip(ins, outs, spans, strides, pads)
     ]
+
+
+def _steps(op: Any, x: Any) -> dict[str, Any]:
+    if op.keep is not None:
+        raise ValueError("an LSTM whose state is reset inside a sequence cannot be exported")
+    return {"steps": len(x)}
 
 
 def _index(index: Any, ndim: int) -> list[Any]:

@@ -12,21 +12,17 @@ from rlcore.agents.base import Policy
 from rlcore.envs.base import VectorEnv
 from rlcore.harness.export import described
 from rlcore.harness.files import write
+from rlcore.harness.onnx_ops import OPS, UNARY, one_hot, split
 from rlcore.policy import decoded, leaves, mapped, named
 
 OPSET = 17  # the first with LayerNormalization
-LAST = np.iinfo(np.int64).max
-UNARY = {
-    "relu": "Relu", "tanh": "Tanh", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "sigmoid": "Sigmoid", "neg": "Neg",
-    "abs": "Abs", "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "pow": "Pow", "maximum": "Max",
-    "minimum": "Min", "identity": "Identity",
-}  # fmt: skip
 
 
 def export_onnx(path: str | Path, policy: Policy, env: VectorEnv) -> None:
     """Write a policy as an ONNX file: an input for each array of an observation, obs_0 ..., and outputs action_0 ...
 
-    All have a leading axis of any length. Stacked frames are an input as they are: ONNX remembers nothing.
+    All have a leading axis of any length. ONNX remembers nothing: stacked frames are an input as they are, and a
+    recurrent network's state is inputs state_0 ..., zeros where an episode begins, and outputs next_state_0 ...
     """
     try:
         import onnx
@@ -81,7 +77,9 @@ class _Graph:
         inputs = [self._value(f"obs_{i}", s["dtype"], ["N", *s["shape"]]) for i, s in enumerate(specs)]
         for how in before:
             obs = BEFORE[how["kind"]](self, how, obs)
-        known = dict(named(obs))
+        states = description["state"]
+        inputs += [self._value(f"state_{i}", how["dtype"], ["N", *how["shape"]]) for i, how in enumerate(states)]
+        known = {**dict(named(obs)), **{f"state/{i}": f"state_{i}" for i in range(len(states))}}
         for node in description["nodes"]:
             values = [known[i] if i in known else None if i is None else self.tensors[i] for i in node["in"]]
             made = self._node(node["op"], values, node["attrs"])
@@ -94,6 +92,9 @@ class _Graph:
         for i, (name, dtype, shape) in enumerate(_results(action)):
             self.nodes.append(self.onnx.helper.make_node("Cast", [name], [f"action_{i}"], to=self.kind(dtype)))
             outputs.append(self._value(f"action_{i}", dtype, ["N", *shape]))
+        for i, how in enumerate(states):
+            self.nodes.append(self.onnx.helper.make_node("Identity", [known[how["after"]]], [f"next_state_{i}"]))
+            outputs.append(self._value(f"next_state_{i}", how["dtype"], ["N", *how["shape"]]))
         graph = self.onnx.helper.make_graph(self.nodes, "policy", inputs, outputs, list(self.constants.values()))
         return self.onnx.helper.make_model(
             graph, producer_name="rlcore", opset_imports=[self.onnx.helper.make_opsetid("", OPSET)], ir_version=8
@@ -108,89 +109,6 @@ class _Graph:
         return OPS[op](self, *values, **attrs)
 
 
-# ops, by the names that policy.py has for them
-
-
-def _linear(g: _Graph, x: str, W: Any, b: Any = None, relu: bool = False) -> str:
-    y = g("Gemm", x, W, b, transB=1) if b is not None else g("Gemm", x, W, transB=1)
-    return g("Relu", y) if relu else y
-
-
-def _ensemble_linear(g: _Graph, x: str, W: Any, b: Any = None, relu: bool = False) -> str:
-    y = g("MatMul", x, W.transpose(0, 2, 1))
-    y = y if b is None else g("Add", y, b[:, None])
-    return g("Relu", y) if relu else y
-
-
-def _convolution(
-    g: _Graph, x: str, W: Any, b: Any, stride: Any, pads: Any, dilate: Any, groups: int, relu: bool
-) -> str:
-    named = {"strides": stride, "pads": _ends(pads), "dilations": dilate, "group": groups}
-    y = g("Conv", g.cast(x, W.dtype), W, *([] if b is None else [b]), **named)
-    return g("Relu", y) if relu else y
-
-
-def _ends(pads: Any) -> list[int]:
-    return [before for before, _ in pads] + [after for _, after in pads]
-
-
-def _one_hot(g: _Graph, x: str, first: Any, size: int) -> str:
-    at = g("Add", g.cast(g.reshape(x, 0, -1), np.int64), np.asarray(first, np.int64))
-    ones = g("OneHot", at, np.array(size, np.int64), np.array([0, 1], np.float32))  # (N, integers, size)
-    return g("ReduceMax", ones, axes=[1], keepdims=0)
-
-
-def _index(g: _Graph, x: str, at: Any) -> str:
-    axis = 0
-    for i in at:
-        if i is None:
-            x = g("Unsqueeze", x, np.array([axis], np.int64))
-            axis += 1
-            continue
-        if isinstance(i, int):
-            x = g("Gather", x, np.array(i, np.int64), axis=axis)
-            continue
-        step = i[2] or 1
-        start, end = (0, LAST) if step > 0 else (LAST, -LAST)
-        if i != [None, None, None]:
-            x = g.part(x, axis, start if i[0] is None else i[0], end if i[1] is None else i[1], step)
-        axis += 1
-    return x
-
-
-def _split(g: _Graph, x: str, at: list[int], axis: int) -> list[str]:
-    return [g.part(x, axis, start, end) for start, end in zip([0, *at], [*at, LAST])]
-
-
-def _reduced(kind: str) -> Callable[..., str]:
-    def op(g: _Graph, x: str, axis: Any, keepdims: bool) -> str:
-        axes = None if axis is None else [axis] if isinstance(axis, int) else list(axis)
-        if kind == "ReduceSum":  # the only one that takes the axes as an input in this opset
-            return g(kind, x, *([] if axes is None else [np.array(axes, np.int64)]), keepdims=int(keepdims))
-        return g(kind, x, keepdims=int(keepdims), **({} if axes is None else {"axes": axes}))
-
-    return op
-
-
-OPS: dict[str, Callable[..., Any]] = {
-    "linear": _linear, "ensemble_linear": _ensemble_linear, "convolution": _convolution, "one_hot": _one_hot,
-    "index": _index, "split": _split, "sum": _reduced("ReduceSum"), "mean": _reduced("ReduceMean"),
-    "max": _reduced("ReduceMax"), "square": lambda g, x: g("Mul", x, x),
-    "max_pool": lambda g, x, size, stride, pads: g("MaxPool", x, kernel_shape=size, strides=stride, pads=_ends(pads)),
-    "layer_norm": lambda g, x, gamma, beta, eps: g("LayerNormalization", x, gamma, beta, axis=1, epsilon=eps),
-    "softmax": lambda g, x, axis: g("Softmax", x, axis=axis),
-    "log_softmax": lambda g, x, axis: g("LogSoftmax", x, axis=axis),
-    "softplus": lambda g, x, beta: g("Div", g("Softplus", g("Mul", x, np.float32(beta))), np.float32(beta)),
-    "elu": lambda g, x, alpha: g("Elu", x, alpha=alpha),
-    "leaky_relu": lambda g, x, slope: g("LeakyRelu", x, alpha=slope),
-    "clip": lambda g, x, low, high: g("Clip", x, *[None if v is None else np.float32(v) for v in (low, high)]),
-    "reshape": lambda g, x, shape: g.reshape(x, *[i if i != "N" else 0 if -1 in shape else -1 for i in shape]),
-    "transpose": lambda g, x, axes: g("Transpose", x, perm=axes), "cast": lambda g, x, dtype: g.cast(x, dtype),
-    "broadcast": lambda g, x, shape: g("Expand", x, np.array([1 if i == "N" else i for i in shape], np.int64)),
-    "concat": lambda g, *xs, axis: g("Concat", *xs, axis=axis),
-}  # fmt: skip
-
-
 # heads: (name, dtype, shape) for each array of an action, in lists where actions are nested
 
 
@@ -201,7 +119,7 @@ def _argmax(g: _Graph, how: Any, out: str, obs: Any) -> Any:
 
 
 def _choices(g: _Graph, how: Any, out: str, obs: Any) -> Any:
-    parts = _split(g, out, np.cumsum(how["nvec"])[:-1].tolist(), 1)
+    parts = split(g, out, np.cumsum(how["nvec"])[:-1].tolist(), 1)
     action = g("Concat", *[g("ArgMax", part, axis=1, keepdims=1) for part in parts], axis=1)
     return g("Add", g.reshape(action, 0, *how["shape"]), np.asarray(how["start"], np.int64)), "int64", how["shape"]
 
@@ -219,7 +137,7 @@ def _within(g: _Graph, x: str, low: Any, high: Any) -> str:
 
 
 def _several(g: _Graph, how: Any, out: str, obs: Any) -> Any:
-    shares = iter(_split(g, out, how["ends"], 1))
+    shares = iter(split(g, out, how["ends"], 1))
     parts = how["parts"].values() if isinstance(how["parts"], dict) else how["parts"]
     return [HEADS[part["kind"]](g, part, next(shares), obs) for part in parts]
 
@@ -269,7 +187,7 @@ def _flatten(g: _Graph, how: Any, obs: Any) -> Any:
         if part["categories"] is None:
             rows.append(g.cast(g("Flatten", x, axis=1), np.float32))
         else:
-            rows.append(_one_hot(g, x, np.cumsum(sizes) - sizes - np.asarray(part["start"]), int(sizes.sum())))
+            rows.append(one_hot(g, x, np.cumsum(sizes) - sizes - np.asarray(part["start"]), int(sizes.sum())))
     flat = g("Concat", *rows, axis=1)
     return {"obs": flat, "action_mask": obs["action_mask"]} if how["masked"] else flat
 

@@ -17,13 +17,21 @@ FLOATS = Leaf((4, 6), np.dtype(np.float32))
 
 
 def run(network, x, promised=FLOATS):
-    nodes, output, tensors = traced(network, promised)
+    nodes, (output,), tensors = traced(network, promised)
     description = {"before": [], "nodes": nodes, "output": output, "head": None, "after": [], "observation": None}
     return ExportedPolicy(description, tensors).network(x)
 
 
 W = np.float32(np.random.Generator(np.random.PCG64(0)).standard_normal((5, 24)))
 W3 = W.reshape(5, 6, 4)[:2]
+
+
+def lstm(x, h, c):
+    flat = W.ravel()
+    ys, _, c = F.lstm_scan(x, h, c, flat.reshape(20, 6), flat[:100].reshape(20, 5), flat[100:])
+    return F.concat([ys[0], ys[1], c], axis=1)
+
+
 NETWORKS = {
     "reshape": lambda x: F.reshape(x, (x.shape[0], 24)) * 1.5 + 0.25,
     "transpose": lambda x: F.transpose(x, (0, 2, 1)),
@@ -49,6 +57,7 @@ NETWORKS = {
     "average": lambda x: F.average(x, axis=2) + F.max(x, axis=2),
     "dueling": lambda x: (lambda a: a[:, :1] + a[:, 1:] - F.average(a[:, 1:], axis=1, keepdims=True))(F.linear(x, W)),
     "ensemble": lambda x: F.ensemble_linear(F.broadcast_to(x[:, 0][None], (2, x.shape[0], 6)), W3.transpose(0, 2, 1)),
+    "lstm": lambda x: lstm(F.transpose(x[:, :2], (1, 0, 2)), x[:, 2, :5], x[:, 3, :5]),
     "layer norm": lambda x: F.layer_normalization(F.reshape(x, (x.shape[0], 24)), W[0], W[1]),
     "convolution": lambda x: F.convolution_2d(x[:, None], W[:, :6].reshape(5, 1, 2, 3), W[:, 0], (1, 2), (1, 0)),
     "groups": lambda x: F.convolution_2d(

@@ -49,7 +49,7 @@ def test_it_does_what_the_policy_does(tmp_path, case, n_envs):
 def test_a_network_gives_the_same(name):
     from rlcore.harness.export import traced
 
-    nodes, output, tensors = traced(NETWORKS[name], FLOATS)
+    nodes, (output,), tensors = traced(NETWORKS[name], FLOATS)
     x = np.float32(np.random.Generator(np.random.PCG64(3)).standard_normal((3, 4, 6)))
     wanted = run(NETWORKS[name], x)
     g = _Graph(onnx, tensors)
