@@ -270,9 +270,9 @@ class Run:
     def predict(
         self, obs: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[Any, Any]:
-        """Action for one observation, or actions for a batch of them, and the policy's state (None: it has none)."""
+        """Action for one observation, or actions for a batch of them, and the state after it, as `Policy.predict`."""
         batch, single = as_batch(obs, self.env.observation_space)
-        action = self.agent.policy(deterministic)(batch)
+        action, state = self.agent.policy(deterministic).predict(batch, state, episode_start)
         return (map_(lambda a: a[0], action) if single else action), state
 
     def save(self, path: str | Path) -> None:

@@ -29,3 +29,28 @@ def gae(
     for t in range(len(advantage) - 2, -1, -1):
         advantage[t] += decay[t] * advantage[t + 1]
     return advantage
+
+
+def n_step_returns(reward: Array, discount: Array, value: Array, valid: Array, n: int) -> Array:
+    """Returns (T, N) of up to n rewards along sequences, and the value of what followed the last of them.
+
+    value (T + 1, N) is that of every observation, of the one after the last row too, discount (T, N) what the value of
+    a row's successor is multiplied with. Sums end at rows that are no transitions (not valid), whose value counts, and
+    with the sequence. Sutton and Barto 2018, eq. 7.1.
+    """
+    returns = value.copy()
+    for _ in range(n):
+        returns[:-1] = np.where(valid, reward + discount * returns[1:], value[:-1])
+    return returns[:-1]
+
+
+def rescaled(x: Array, eps: float) -> Array:
+    """sign(x) (sqrt(|x| + 1) - 1) + eps x: values of any size in a small range. Pohlen et al. 2018, proposition A.1."""
+    return x / (np.sqrt(abs(x) + 1) + 1) + eps * x
+
+
+def unrescaled(x: Array, eps: float) -> Array:
+    """The inverse of `rescaled`, in a form that subtracts no numbers that are nearly equal."""
+    y = abs(x) + (1 + eps)
+    root = 2 * y / (1 + np.sqrt(1 + 4 * eps * y))  # sqrt(|inverse| + 1)
+    return np.sign(x) * ((root - 1) * (root + 1))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rlcore.returns import gae
+from rlcore.returns import gae, n_step_returns, rescaled, unrescaled
 from rlcore.rng import generator
 
 
@@ -93,3 +93,45 @@ def test_lambda_0_is_the_td_error_and_1_is_monte_carlo(seed):
         later = after[t] if t == len(reward) - 1 else np.where(truncated[t], after[t], monte_carlo[t + 1])
         monte_carlo[t] = reward[t] + 0.9 * np.where(terminated[t], 0, later)
     np.testing.assert_allclose(gae(reward, value, after, terminated, ended, valid, 0.9, 1.0) + value, monte_carlo)
+
+
+def test_returns_of_n_steps_by_hand():
+    """Two sequences of four rows, n = 2, gamma 0.5; the second one's episode is cut after its second row."""
+    reward = np.array([[1.0, 1], [2, 2], [3, 99], [4, 99]])
+    discount, value = np.full((4, 2), 0.5), np.array([[10.0, 10], [20, 20], [40, 40], [80, 77], [160, 66]])
+    valid = np.array([[True, True], [True, True], [True, False], [True, False]])
+    returns = n_step_returns(reward, discount, value, valid, 2)
+    # 1 + 2 / 2 + 40 / 4; 2 + 3 / 2 + 80 / 4; 3 + 4 / 2 + 160 / 4; and one step alone before the end: 4 + 160 / 2
+    np.testing.assert_array_equal(returns[:, 0], [12, 23.5, 45, 84])
+    np.testing.assert_array_equal(returns[:2, 1], [12, 2 + 20])  # the value of what followed the cut, once
+    discount[1, 1] = 0  # had it ended there, nothing would count that follows
+    np.testing.assert_array_equal(n_step_returns(reward, discount, value, valid, 3)[:2, 1], [1 + 2 / 2, 2])
+
+
+@pytest.mark.parametrize("n", [1, 3, 50])
+def test_returns_of_n_steps_are_sums_over_each_row(n):
+    rng = generator(n)
+    reward, discount = rng.normal(size=(7, 5)), 0.9 * (rng.random((7, 5)) < 0.8)
+    value, last = rng.normal(size=(8, 5)), rng.integers(1, 8, 5)  # rows of each sequence that are transitions
+    returns = n_step_returns(reward, discount, value, np.arange(7)[:, None] < last, n)
+    for i in range(5):
+        for t in range(last[i]):
+            total, factor, k = 0.0, 1.0, t
+            while k < min(t + n, last[i]):
+                total, factor, k = total + factor * reward[k, i], factor * discount[k, i], k + 1
+            assert returns[t, i] == pytest.approx(total + factor * value[k, i])
+
+
+def test_rescaled_values_by_hand():
+    np.testing.assert_allclose(rescaled(np.array([3.0, -8, 0]), 0.01), [1 + 0.03, -2 - 0.08, 0])
+    np.testing.assert_allclose(unrescaled(np.array([1.03, -2.08, 0]), 0.01), [3, -8, 0], atol=1e-12)
+    np.testing.assert_allclose(unrescaled(np.array([2.0, -3]), 0), [8, -15])
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-6), (np.float64, 1e-14)])
+def test_rescaling_is_undone(dtype, tolerance):
+    x = np.array([0, 1e-4, -0.3, 1, -7, 500, -1e5, 1e8], dtype)
+    for eps in (0.0, 1e-3, 0.1):
+        back = unrescaled(rescaled(x, eps), eps)
+        assert back.dtype == dtype
+        np.testing.assert_allclose(back, x, rtol=tolerance, atol=3 * np.finfo(dtype).eps)

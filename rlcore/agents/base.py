@@ -26,6 +26,16 @@ class Policy(ABC):
     def reset(self, mask: Any = None) -> None:  # noqa: B027  most policies remember nothing
         """Forget what is remembered of the streams in mask (N,), of all if None."""
 
+    def predict(self, obs: Any, state: Tree = None, episode_start: Any = None) -> tuple[Any, Tree]:
+        """Actions for observations (N, ...), and the state to be given with the next ones; None: it remembers nothing.
+
+        A state has a leading axis N, also when N = 1. Where episode_start, bool (N,), is True it does not count.
+        """
+        self.state = state
+        if episode_start is not None:
+            self.reset(np.atleast_1d(episode_start))
+        return self(obs), self.state
+
     def initial(self, n: int) -> Tree:
         """The state of n streams whose episodes begin; None: it remembers nothing."""
         return None

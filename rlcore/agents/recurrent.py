@@ -94,10 +94,14 @@ class RecurrentPolicy(Policy):
         return self.choose(out, obs)
 
     def reset(self, mask: Any = None) -> None:
+        h = self.remembered.h
         if mask is None:
             self.remembered.h = None
-        else:
-            self.remembered.forget(np.asarray(mask, bool))
+        elif h is not None:
+            mask, n = np.asarray(mask, bool), len(next(leaves(h)))
+            if mask.shape != (n,):
+                raise ValueError(f"reset takes a mask of the {n} streams, ({n},), got {mask.shape}")
+            self.remembered.forget(mask)
 
     @property
     def state(self) -> Tree:
