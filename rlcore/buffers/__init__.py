@@ -1,6 +1,7 @@
 """Buffers: one ring of rows for replay, steps in order for on-policy learning."""
 
+from rlcore.buffers.prioritized import Prioritized
 from rlcore.buffers.replay import Replay
 from rlcore.buffers.rollout import Rollout
 
-__all__ = ["Replay", "Rollout"]
+__all__ = ["Prioritized", "Replay", "Rollout"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.tree import Tree, leaves, named_leaves
+from rlcore.tree import Tree, leaves, map_, named_leaves
 
 
 def zeros(rows: tuple[int, ...], spec: Tree) -> Tree:
@@ -19,6 +19,17 @@ def zeros(rows: tuple[int, ...], spec: Tree) -> Tree:
     if len(spec) == 2 and isinstance(spec[0], tuple) and all(isinstance(length, int) for length in spec[0]):
         return np.zeros((*rows, *spec[0]), spec[1])
     return tuple(zeros(rows, branch) for branch in spec)
+
+
+def rows_like(tree: Tree, rows: tuple[int, ...]) -> Tree:
+    """Arrays for so many rows of columns, whatever is in them."""
+    return map_(lambda column: np.empty((*rows, *column.shape[1:]), column.dtype), tree)
+
+
+def pairs(tree: Tree, other: Tree) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The arrays of one tree, each with that in its place in the other."""
+    others = dict(named_leaves(other))
+    return [(leaf, others[path]) for path, leaf in named_leaves(tree)]
 
 
 def row_bytes(spec: Tree) -> int:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.buffers.columns import row_bytes, zeros
+from rlcore.buffers.columns import pairs, row_bytes, rows_like, zeros
 from rlcore.memory import refuse_beyond
 from rlcore.rng import check, restore, state_of
 from rlcore.stream import Step
@@ -32,7 +32,7 @@ Array = np.ndarray
 
 GAP, ONGOING, TERMINATED, TRUNCATED = range(4)
 NOBODY = -1  # the stream has no row that waits for its successor
-OURS = ("reward", "next_obs", "discount", "row")  # of a batch: not the caller's to name
+OURS = ("reward", "next_obs", "discount", "row", "weight", "mask", "next")  # of batches: not the caller's to name
 
 
 class Replay:
@@ -42,6 +42,9 @@ class Replay:
     of `extra`. Mnih et al. 2015; n-step returns without correction as in Hessel et al. 2018.
     """
 
+    LEAST = 2  # rows of a transition and its successor
+    FIXED: tuple[str, ...] = ("capacity", "n_step", "gamma")  # attributes that a state must agree in
+
     def __init__(
         self,
         capacity: int,
@@ -50,8 +53,10 @@ class Replay:
         n_step: int = 1,
         gamma: float = 0.99,
     ):
-        if capacity < 2:
-            raise ValueError(f"a replay holds at least 2 rows, a transition and its successor, got capacity {capacity}")
+        if capacity < self.LEAST:
+            raise ValueError(
+                f"a replay holds at least {self.LEAST} rows, a transition and its successor, got capacity {capacity}"
+            )
         if n_step < 1:
             raise ValueError(f"n_step counts the rewards of a return, at least 1, got {n_step}")
         if not 0 <= gamma <= 1:
@@ -77,8 +82,9 @@ class Replay:
         self._ring = np.array(capacity)  # array % array takes half the time of array % int
         self._discount = np.array([1, gamma, 0, gamma], np.float32)  # of passing a row, by kind
         self._batch: dict[str, Tree] = {}
+        self._drawn = 0  # transitions in a batch
         self._here: list[tuple[Array, Array]] = []  # a column and where in the batch its rows go
-        self._next: list[tuple[Array, Array]] = []
+        self._obs: list[tuple[Array, Array, Array]] = []  # the same of an observation, and of the next one
 
     def __len__(self) -> int:
         """The number of transitions that can be drawn."""
@@ -123,8 +129,7 @@ class Replay:
         """Make the row a gap, in the place of what was in its slot."""
         slot = row % self.capacity
         if self._kind[slot]:
-            self._transitions -= 1
-        self._kind[slot] = GAP
+            self._retire(slot)
         self._succ[slot] = row
         return slot
 
@@ -134,6 +139,11 @@ class Replay:
         self._kind[slot] = kind
         self._succ[slot] = succ
         self._transitions += 1
+
+    def _retire(self, slot: int) -> None:
+        """Make a transition a gap."""
+        self._kind[slot] = GAP
+        self._transitions -= 1
 
     def _slots(self, row: int, n: int) -> slice | Array:
         first = row % self.capacity
@@ -147,33 +157,46 @@ class Replay:
         obs, action, reward, next_obs, discount, row and the columns of `extra`: reward is the sum of up to n_step
         discounted rewards, next_obs what followed the last of them, discount what V(next_obs) is multiplied with.
         """
-        at = self._draw(n)
-        if n != len(self._batch.get("reward", ())):
-            self._make_batch(n)
+        if not self._transitions:
+            raise ValueError("the replay holds no transition to sample: add a row and its successor first")
+        return self._from(self._draw(n))
+
+    def _from(self, at: Array) -> dict[str, Tree]:
+        """The batch of the transitions in these slots."""
+        if len(at) != self._drawn:
+            self._make_batch(len(at))
         for column, out in self._here:
             column.take(at, 0, out, "clip")
         discount = self._discount.take(self._kind.take(at))
-        wrapped = self._written > self.capacity
-        succ = self._succ.take(at)
-        if wrapped:
-            succ %= self._ring
+        succ = self._after(at)
         for _ in range(self.n_step - 1):  # a gap adds no reward, and passing it no discount
             kind = self._kind.take(succ)
             self._batch["reward"] += discount * self._columns["reward"].take(succ) * kind.astype(bool)
             discount *= self._discount.take(kind)
-            succ = self._succ.take(succ)
-            if wrapped:
-                succ %= self._ring
-        for column, out in self._next:
-            column.take(succ, 0, out, "clip")
+            succ = self._after(succ)
+        self._take_obs(at, succ)
+        return {**self._batch, "discount": discount, "row": self._rows(at)}
+
+    def _after(self, at: Array) -> Array:
+        """The slots of the successors."""
+        succ = self._succ.take(at)
+        if self._written > self.capacity:
+            succ %= self._ring
+        return succ
+
+    def _rows(self, at: Array) -> Array:
+        """The rows in these slots."""
         newest = np.array(self._written - 1)
-        row = newest - (newest - at) % self._ring if wrapped else at
-        return {**self._batch, "discount": discount, "row": row}
+        return newest - (newest - at) % self._ring if self._written > self.capacity else at
+
+    def _take_obs(self, at: Array, succ: Array) -> None:
+        """Put the observations in slots `at` and `succ` into the batch."""
+        for column, out, next_out in self._obs:
+            column.take(at, 0, out, "clip")
+            column.take(succ, 0, next_out, "clip")
 
     def _draw(self, n: int) -> Array:
         """Slots (n,) of transitions, uniformly: drawn from all rows, gaps rejected."""
-        if not self._transitions:
-            raise ValueError("the replay holds no transition to sample: add a row and its successor first")
         size = min(self._written, self.capacity)
         b = n + 2 * (n * (size - self._transitions) // self._transitions + 1)  # mostly enough at once
         found = self._pick(b, size)
@@ -188,24 +211,27 @@ class Replay:
 
     def _make_batch(self, n: int) -> None:
         """Arrays for batches of n rows, and which column each of them is taken from."""
+        self._drawn = n
+        obs, others = self._split()
+        self._batch = rows_like(others, (n,))
+        self._here = pairs(others, self._batch)
+        self._batch["obs"], self._batch["next_obs"] = rows_like(obs, (n,)), rows_like(obs, (n,))
+        of_next = pairs(obs, self._batch["next_obs"])
+        self._obs = [(*pair, then) for pair, (_, then) in zip(pairs(obs, self._batch["obs"]), of_next)]
 
-        def empty(column: Array) -> Array:
-            return np.empty((n, *column.shape[1:]), column.dtype)
-
-        columns = {**self._columns, "next_obs": self._columns["obs"]}
-        self._batch = {name: map_(empty, column) for name, column in columns.items()}
-        self._here = _pairs(self._columns, self._batch)
-        self._next = _pairs(self._columns["obs"], self._batch["next_obs"])
+    def _split(self) -> tuple[Tree, dict[str, Tree]]:
+        """The column of observations, and the others."""
+        return self._columns["obs"], {name: tree for name, tree in self._columns.items() if name != "obs"}
 
     def _admit(self, obs: Tree, action: Tree, step: Step, extra: Mapping[str, Tree], stream: int) -> None:
         """Check the first rows of streams that are new."""
         n = len(step.reward)
         if stream < 0:
             raise ValueError(f"streams are numbered from 0, got stream={stream}")
-        if 2 * (stream + n) > self.capacity:
+        if self.LEAST * (stream + n) > self.capacity:
             raise ValueError(
                 f"a replay of {self.capacity} rows is too small for {stream + n} streams: "
-                f"a transition and its successor of each take {2 * (stream + n)} rows"
+                f"a transition and its successor of each take {self.LEAST * (stream + n)} rows"
             )
         flag = np.zeros(1, bool)
         expected = {**self._columns, "final_obs": self._columns["obs"]}
@@ -226,9 +252,7 @@ class Replay:
         was written since the last save does not cover these two; they are 9 bytes a row, and are saved whole.
         """
         return {
-            "capacity": self.capacity,
-            "n_step": self.n_step,
-            "gamma": self.gamma,
+            **{name: getattr(self, name) for name in self.FIXED},
             "columns": {name: map_(lambda c: Ring(c, self._written), tree) for name, tree in self._columns.items()},
             "kind": self._kind,
             "succ": self._succ,
@@ -240,7 +264,7 @@ class Replay:
         """ValueError, naming the difference, if the state is of a replay made otherwise."""
         if state.keys() != self.state().keys():
             raise ValueError(f"a replay's state has {list(self.state())}, this one {list(state)}")
-        for name in ("capacity", "n_step", "gamma"):
+        for name in self.FIXED:
             if state[name] != getattr(self, name):
                 raise ValueError(f"the replay's state has {name} {state[name]}, this replay {getattr(self, name)}")
         rings, columns = dict(named_leaves(state["columns"])), dict(named_leaves(self._columns))
@@ -269,9 +293,3 @@ class Replay:
         self._waiting = state["waiting"].tolist()
         self._checked = 0
         self._transitions = int(np.count_nonzero(self._kind))
-
-
-def _pairs(column: Tree, out: Tree) -> list[tuple[Array, Array]]:
-    """The arrays of one tree, each with that in its place in the other."""
-    outs = dict(named_leaves(out))
-    return [(leaf, outs[path]) for path, leaf in named_leaves(column)]
