@@ -121,8 +121,8 @@ def _checked(name: str, hint: Any, value: Any, within: Range = FINITE) -> Any:
     if origin is Annotated:
         return _checked(name, args[0], value, next((extra for extra in args[1:] if isinstance(extra, Range)), within))
     if origin in (Union, UnionType):
-        if value is None and type(None) in args:
-            return None
+        if type(value) in args and type(value) in (type(None), str):
+            return value
         return _checked(name, next(arg for arg in args if arg is not type(None)), value, within)
     if origin is Literal:
         if value not in args:

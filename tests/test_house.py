@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (  # imports go down only; a name stands for a module or for all of a package
     "backend rng tree threads fields memory policy",
     "autograd stream parallel parallel.comm",
-    "networks bodies heads actor_critic q_networks continuous distributions returns losses explorers buffers envs",
+    "networks bodies heads actor_critic q_networks continuous distributions returns losses explorers noise buffers envs",
     "agents",
-    "harness parallel.actor_learner parallel.data_parallel parallel.hogwild",
+    "harness parallel.actor_learner parallel.data_parallel parallel.hogwild parallel.hogwild_worker",
     "api commands cli",
 )
 TOP = len(LAYERS)  # rlcore/__init__.py, rlcore/__main__.py
@@ -39,11 +39,23 @@ SIBLINGS = {  # imports inside a row, across its modules: a variant needs its fa
     ("agents.c51", "agents.dqn"),
     ("agents.qr_dqn", "agents.dqn"),
     ("agents.rainbow", "agents.c51"),
+    ("parallel.hogwild", "parallel.hogwild_worker"),
+    ("parallel.hogwild", "harness"),
+    ("parallel.hogwild_worker", "harness"),
+    ("agents.a3c", "agents.a2c"),
     ("cli", "api"),
     ("cli", "commands"),
     ("commands", "api"),
 }
-SHARED = ("agents.base", "agents.acting", "agents.descent", "agents.off_policy", "agents.on_policy", "agents.recurrent")
+SHARED = (
+    "agents.base",
+    "agents.acting",
+    "agents.continuous",
+    "agents.descent",
+    "agents.off_policy",
+    "agents.on_policy",
+    "agents.recurrent",
+)
 BANNED = {"agents": ("rlcore.envs", "rlcore.harness", "rlcore.parallel", "tensorboardX")}
 ONLY_IN = {"tyro": "rlcore.cli", "mpi4py": "rlcore.parallel.comm"}
 HEAVY = (

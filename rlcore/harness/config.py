@@ -42,8 +42,8 @@ def from_dict(cls: type[T], data: dict[str, Any]) -> T:
 
 def _typed(name: str, hint: Any, value: Any) -> Any:
     if get_origin(hint) in (Union, UnionType):
-        if value is None and type(None) in get_args(hint):
-            return None
+        if type(value) in get_args(hint) and type(value) in (type(None), str):
+            return value
         hint = next(h for h in get_args(hint) if h is not type(None))
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
