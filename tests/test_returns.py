@@ -1,10 +1,14 @@
 """Advantages: numbers by hand, sums over every later step, and the identities of the papers."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
+from rlcore.buffers import Replay
 from rlcore.returns import gae, n_step_returns, rescaled, unrescaled
 from rlcore.rng import generator
+from rlcore.stream import Step
 
 
 def column(*values, dtype=np.float64):
@@ -135,3 +139,134 @@ def test_rescaling_is_undone(dtype, tolerance):
         back = unrescaled(rescaled(x, eps), eps)
         assert back.dtype == dtype
         np.testing.assert_allclose(back, x, rtol=tolerance, atol=3 * np.finfo(dtype).eps)
+
+
+# The identities, each on 1000 random rollouts, with sums written out for each row
+
+
+class Rows(NamedTuple):
+    """Steps of some streams, (T, N) each; `after` is the value of a row's true successor, and what it was."""
+
+    reward: np.ndarray
+    value: np.ndarray
+    after: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    valid: np.ndarray
+
+
+def rollouts():
+    """1000 of them: 1 to 12 steps of 1 to 8 streams; where the next row follows, its value is that of the successor."""
+    for seed in range(1_000):
+        reward, value, after, terminated, truncated, valid = random_rows(seed)
+        goes_on = ~(terminated | truncated)[:-1]
+        after[:-1] = np.where(goes_on, value[1:], after[:-1])
+        yield Rows(reward, value, after, terminated, truncated, valid)
+
+
+def targets(rows, n, gamma):
+    """Of each transition: up to n rewards, up to the end of its piece of the stream, and the value of what followed."""
+    out = np.zeros(rows.reward.shape)
+    for i in range(out.shape[1]):
+        one = list(zip(*[column[:, i].tolist() for column in rows]))  # a stream's rows, as tuples
+        for t, (*_, valid) in enumerate(one):
+            total, weight = 0.0, 1.0
+            for reward, value, after, terminated, truncated, goes in one[t : t + n] if valid else ():
+                if not goes:
+                    last = value  # of an observation that was seen, and led to no transition
+                    break
+                total, weight, last = total + weight * reward, weight * gamma, after
+                if terminated or truncated:
+                    last *= truncated
+                    break
+            out[t, i] = total + weight * last if valid else 0
+    return out
+
+
+def advantages(rows, gamma, lam):
+    ended = rows.terminated | rows.truncated
+    return gae(rows.reward, rows.value, rows.after, rows.terminated, ended, rows.valid, gamma, lam)
+
+
+def test_gae_of_lambda_1_and_the_value_is_monte_carlo():
+    for rows in rollouts():
+        found = advantages(rows, 0.9, 1.0) + rows.value
+        np.testing.assert_allclose((found * rows.valid), targets(rows, 99, 0.9), rtol=1e-12, atol=1e-12)
+
+
+def test_gae_of_lambda_0_and_the_value_is_the_td_target():
+    for rows in rollouts():
+        found = advantages(rows, 0.9, 0.0) + rows.value
+        np.testing.assert_allclose((found * rows.valid), targets(rows, 1, 0.9), rtol=1e-12, atol=1e-12)
+
+
+def test_gae_is_the_mixture_of_all_n_step_returns():
+    """The lambda-return, weights (1 - lam) lam^(n - 1), the rest for the last (Sutton and Barto 2018, eq. 12.3)."""
+    for rows in list(rollouts())[::10]:
+        steps = len(rows.reward)
+        found, lam = (advantages(rows, 0.9, 0.7) + rows.value) * rows.valid, 0.7
+        mixture = sum((1 - lam) * lam ** (n - 1) * targets(rows, n, 0.9) for n in range(1, steps + 1))
+        np.testing.assert_allclose(found, mixture + lam**steps * targets(rows, steps, 0.9), rtol=1e-12, atol=1e-12)
+
+
+def test_nothing_of_what_follows_a_cut_leaks_through_it():
+    """An episode's end of either kind, or a row that is no transition: what comes after it may be anything."""
+    for seed, rows in enumerate(rollouts()):
+        cut = rows.terminated | rows.truncated | ~rows.valid
+        other = Rows(*[a.copy() for a in rows])
+        for i in range(rows.reward.shape[1]):
+            first = int(cut[:, i].argmax()) if cut[:, i].any() else len(cut)
+            for column in (other.reward, other.value, other.after):
+                column[first + 1 :, i] = generator(seed).normal(size=len(cut[first + 1 :])) * 1e6
+        kept = ~(cut.cumsum(0) - cut).astype(bool)  # up to the first cut, and that row
+        one, two = advantages(rows, 0.9, 0.8), advantages(other, 0.9, 0.8)
+        np.testing.assert_array_equal(one[kept], two[kept])
+
+
+def test_a_truncated_row_counts_the_value_of_its_last_observation_and_a_terminated_one_does_not():
+    for rows in rollouts():
+        moved = rows._replace(after=rows.after + 1.0 * (rows.terminated | rows.truncated))
+        change = advantages(moved, 0.9, 0.0) - advantages(rows, 0.9, 0.0)
+        np.testing.assert_allclose(change, 0.9 * (rows.truncated & rows.valid), atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 12])
+def test_returns_drawn_from_a_replay_are_td_targets_and_monte_carlo(n):
+    """What a replay draws, with V put in: for n = 1 the TD target, for n >= T the sum of all rewards to the cut."""
+    for seed, rows in enumerate(rollouts()):
+        steps, streams = rows.reward.shape
+        replay = Replay(256, {"obs": ((), np.int64), "action": ((), np.int64)}, generator(seed), n, 0.9)
+        number = np.arange(steps * streams).reshape(steps, streams)  # of an observation; its successor's is 1000 more
+        ended = rows.terminated | rows.truncated
+        for t in range(steps):
+            following = number[t + 1] if t + 1 < steps else number[t] + 1_000
+            final = np.where(ended[t], number[t] + 1_000, following)
+            flags = rows.terminated[t], rows.truncated[t], final, rows.valid[t]
+            step = Step(following, rows.reward[t].astype(np.float32), *flags, {})
+            replay.add(number[t], number[t], step)
+        following = np.zeros(streams)  # one row more, so that the last rows have a successor
+        last = number[-1] + 1_000
+        open_ = np.zeros(streams, bool)
+        replay.add(last, last, Step(last, following.astype(np.float32), open_, open_, last, open_, {}))
+        if not len(replay):
+            assert not rows.valid.any()
+            continue
+        value = np.concatenate((rows.value.ravel(), np.zeros(1_000 - number.size), rows.after.ravel()))
+        batch = replay.sample(64)
+        found = batch["reward"] + batch["discount"] * value[batch["next_obs"]]
+        expected = targets(rows, n, 0.9).ravel()[batch["obs"]]
+        assert rows.valid.ravel()[batch["obs"]].all()
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 4, 12])
+def test_returns_of_n_steps_are_td_targets_and_monte_carlo(n):
+    """`n_step_returns` goes along one piece of a stream: up to its first cut."""
+    for rows in rollouts():
+        streams = rows.reward.shape[1]
+        ended = rows.terminated | rows.truncated
+        inside = np.cumprod(rows.valid & ~np.concatenate((np.zeros((1, streams), bool), ended[:-1])), axis=0) > 0
+        value = np.concatenate((rows.value, rows.after[-1:]))
+        value[1:][ended] = rows.after[ended]  # of the last observation, where an episode ends
+        found = n_step_returns(rows.reward, 0.9 * ~rows.terminated, value, inside, n)
+        np.testing.assert_allclose(found[inside], targets(rows, n, 0.9)[inside], rtol=1e-12, atol=1e-12)
