@@ -29,7 +29,7 @@ class CategoricalProjection(Function):
         step = (atoms[-1:] - atoms[:1]) / (n - 1)
         discount = discount[:, None] if shape_of(discount) else discount
         at = (((reward - atoms[:1]) / step)[:, None] + discount * (atoms / step)).clip(0, n - 1)
-        low = np.minimum(np.floor(at), n - 2)
+        low = np.fmin(np.floor(at), n - 2)  # a number also where the reward is NaN, which then is the share
         self.share = (at - low).astype(probs_next.dtype)  # of the atom above; all of it for the last atom
         self.low = low.astype(np.intp) + (arange_beside(low, b) * n)[:, None]  # counted through all rows
         up, low, size = probs_next * self.share, self.low.reshape(-1), (probs_next.size,)

@@ -50,6 +50,13 @@ def test_mass_and_mean_are_kept_and_algorithm_1_is_met(dtype, tolerance):
     np.testing.assert_allclose((y.array @ atoms)[inside], means[inside], atol=20 * tolerance)
 
 
+def test_a_reward_that_is_not_a_number_spoils_its_own_row_and_no_index():
+    p = np.array([[0.2, 0.3, 0.5], [0.2, 0.3, 0.5]])
+    y = F.categorical_projection(p, np.array([0.0, np.nan]), 1.0, Z).array
+    np.testing.assert_allclose(y[0], p[0])
+    assert np.isnan(y[1]).any()
+
+
 def test_a_gradient_for_the_probabilities_alone():
     p, reward = Variable(np.array([[0.2, 0.3, 0.5]])), Variable(np.array([0.5]))
     F.sum(F.categorical_projection(p, reward, 1.0, Z) * np.array([0.0, 1, 3])).backward()
