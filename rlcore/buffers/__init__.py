@@ -3,5 +3,6 @@
 from rlcore.buffers.prioritized import Prioritized
 from rlcore.buffers.replay import Replay
 from rlcore.buffers.rollout import Rollout
+from rlcore.buffers.sequence import PrioritizedSequences, SequenceReplay
 
-__all__ = ["Prioritized", "Replay", "Rollout"]
+__all__ = ["Prioritized", "PrioritizedSequences", "Replay", "Rollout", "SequenceReplay"]

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.buffers.columns import pairs, row_bytes, rows_like, zeros
+from rlcore.buffers.columns import check_rows, pairs, row_bytes, rows_like, zeros
 from rlcore.memory import refuse_beyond
 from rlcore.rng import check, restore, state_of
 from rlcore.stream import Step
@@ -32,7 +32,7 @@ Array = np.ndarray
 
 GAP, ONGOING, TERMINATED, TRUNCATED = range(4)
 NOBODY = -1  # the stream has no row that waits for its successor
-OURS = ("reward", "next_obs", "discount", "row", "weight", "mask", "next")  # of batches: not the caller's to name
+OURS = ("reward", "next_obs", "discount", "row", "weight", "mask", "reset")  # of batches: not the caller's to name
 
 
 class Replay:
@@ -212,12 +212,17 @@ class Replay:
     def _make_batch(self, n: int) -> None:
         """Arrays for batches of n rows, and which column each of them is taken from."""
         self._drawn = n
-        obs, others = self._split()
+        _, others = self._split()
         self._batch = rows_like(others, (n,))
         self._here = pairs(others, self._batch)
+        self._make_obs(n)
+
+    def _make_obs(self, n: int) -> None:
+        """The same for observations."""
+        obs, _ = self._split()
         self._batch["obs"], self._batch["next_obs"] = rows_like(obs, (n,)), rows_like(obs, (n,))
-        of_next = pairs(obs, self._batch["next_obs"])
-        self._obs = [(*pair, then) for pair, (_, then) in zip(pairs(obs, self._batch["obs"]), of_next)]
+        nexts = [out for _, out in pairs(obs, self._batch["next_obs"])]
+        self._obs = [(*here, out) for here, out in zip(pairs(obs, self._batch["obs"]), nexts)]
 
     def _split(self) -> tuple[Tree, dict[str, Tree]]:
         """The column of observations, and the others."""
@@ -236,12 +241,7 @@ class Replay:
         flag = np.zeros(1, bool)
         expected = {**self._columns, "final_obs": self._columns["obs"]}
         expected |= {"terminated": flag, "truncated": flag, "valid": flag}
-        given: dict[str, Any] = dict(named_leaves({**extra, **step._asdict(), "obs": obs, "action": action}))
-        for path, column in named_leaves(expected):
-            value, wanted = given.get(path), f"{column.dtype} {(n, *column.shape[1:])}"
-            got = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else "no array"
-            if got != wanted:
-                raise ValueError(f"replay column {path}: expected {wanted}, got {got}")
+        check_rows("replay", {**extra, **step._asdict(), "obs": obs, "action": action}, expected, n)
         self._waiting += [NOBODY] * (stream + n - len(self._waiting))
         self._checked = stream + n
 
