@@ -74,3 +74,6 @@ class OrnsteinUhlenbeck(Gaussian):
     def load(self, state: dict[str, Any]) -> None:
         super().load(state)
         self.x = state["x"].copy()
+
+
+KINDS: dict[str, type[Gaussian]] = {"normal": Gaussian, "ornstein-uhlenbeck": OrnsteinUhlenbeck}  # by settings' names

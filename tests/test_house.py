@@ -43,6 +43,7 @@ SIBLINGS = {  # imports inside a row, across its modules: a variant needs its fa
     ("parallel.hogwild", "harness"),
     ("parallel.hogwild_worker", "harness"),
     ("agents.a3c", "agents.a2c"),
+    ("agents.td3", "agents.ddpg"),
     ("cli", "api"),
     ("cli", "commands"),
     ("commands", "api"),

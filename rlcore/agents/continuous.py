@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -13,13 +14,50 @@ from rlcore.agents.descent import Descent
 from rlcore.agents.off_policy import OffPolicy
 from rlcore.autograd import Link
 from rlcore.autograd.optimizers import Adam, Optimizer
-from rlcore.buffers import Replay
+from rlcore.buffers import Prioritized, Replay
 from rlcore.continuous import Actor, Critics, UnitBox
+from rlcore.fields import (
+    SANE,
+    Count,
+    Fraction,
+    Natural,
+    Positive,
+    Probability,
+    Range,
+    Rate,
+    Schedule,
+    check_fields,
+)
 from rlcore.losses import squared_errors
 from rlcore.stream import Step
 from rlcore.tree import leaves
 
 GENERATORS = ("acting", "learning", "policy")
+
+
+@dataclass(frozen=True)
+class ContinuousConfig:
+    """Settings that all of them have, by default those of Stable-Baselines3; steps are rows."""
+
+    learning_rate: Rate = Schedule(3e-4)  # of Adam, for all networks
+    buffer_size: Count = 1_000_000  # rows: a transition each, and one more for each episode
+    learning_starts: Natural = 100  # rows before the first update; until then actions are uniform
+    batch_size: Count = 256  # transitions per update
+    tau: Fraction = 0.005  # step of the target networks towards the networks; 1 copies them
+    gamma: Fraction = 0.99  # discount per step
+    n_step: Count = 1  # rewards summed before bootstrapping (without correction, as Hessel et al. 2018)
+    update_every: Count = 1  # rows between rounds of updates
+    gradient_steps: Annotated[int, Range(-1, SANE)] = 1  # updates in a round; -1: as many as there were rows
+    max_grad_norm: Positive | None = None  # L2 norm to which each network's gradient is clipped; none: not at all
+    hidden: tuple[Count, ...] = (256, 256)  # units of the hidden layers, of actor and critics each
+    prioritized: bool = False  # transitions of large errors are drawn more often (Schaul et al. 2016)
+    priority_alpha: Fraction = 0.6  # how much more: 0 draws uniformly, 1 in proportion to the error
+    priority_beta: Probability = Schedule(0.4, 1.0, 1_000_000)  # how much of the bias the weights take back
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.buffer_size < self.batch_size:
+            raise ValueError(f"buffer_size {self.buffer_size} is smaller than batch_size {self.batch_size}")
 
 
 class Continuous(OffPolicy):
@@ -79,7 +117,7 @@ class Continuous(OffPolicy):
         loss = squared_errors(q, goal, batch.get("weight"))
         if not self.descend["critic"](loss, batch):
             return {}
-        if "weight" in batch:
+        if isinstance(self.replay, Prioritized):
             self.replay.update(batch["row"], abs(q.array - goal).mean(axis=0))
         self.n_updates += 1
         return {"critic_loss": loss.array}
@@ -113,6 +151,9 @@ def adams(config: Any, *names: str) -> dict[str, Optimizer]:
 
 
 def replay_of(observation_space: Any, box: UnitBox, config: Any, rng: np.random.Generator) -> Replay:
-    """A replay of observations and of actions as numbers within [-1, 1]."""
+    """The replay of a config's settings, for actions as numbers within [-1, 1]."""
     columns = {"obs": rows_of(observation_space), "action": ((box.size,), np.float32)}
-    return Replay(config.buffer_size, columns, rng, config.n_step, config.gamma)
+    size, n, gamma = config.buffer_size, config.n_step, config.gamma
+    if config.prioritized:
+        return Prioritized(size, columns, rng, n, gamma, config.priority_alpha, config.priority_beta)
+    return Replay(size, columns, rng, n, gamma)

@@ -15,7 +15,7 @@ from rlcore.stream import Step
 class OffPolicy(Agent):
     """Keeps rows in a replay; every `update_every` rows `gradient_steps` updates fall due, each on a batch of its own.
 
-    Its config has learning_starts, update_every, gradient_steps and batch_size.
+    Its config has learning_starts, update_every, gradient_steps (-1: as many as rows) and batch_size.
     """
 
     COUNTS = ("t", "due", "n_updates")
@@ -32,7 +32,7 @@ class OffPolicy(Agent):
         self.t += len(step.reward)
         if self.t > before:
             rounds = self.t // config.update_every - before // config.update_every
-            self.due += rounds * config.gradient_steps
+            self.due += rounds * (config.update_every if config.gradient_steps < 0 else config.gradient_steps)
 
     def update(self) -> dict[str, Any]:
         if not self.due or not len(self.replay):

@@ -4,44 +4,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 
-from rlcore.agents.continuous import BoxPolicy, Continuous, adams, replay_of
+from rlcore.agents.continuous import BoxPolicy, Continuous, ContinuousConfig, adams, replay_of
 from rlcore.agents.descent import Descent
 from rlcore.autograd import Link, Parameter
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Optimizer
 from rlcore.buffers import Replay
 from rlcore.continuous import Critics, GaussianActor, UnitBox, actor, critics
-from rlcore.fields import SANE, Count, Fraction, Natural, Positive, Range, Rate, Schedule, check_fields
+from rlcore.fields import Count
 from rlcore.losses import soft_policy_loss
 
 
 @dataclass(frozen=True)
-class SACConfig:
+class SACConfig(ContinuousConfig):
     """Settings of SAC, by default those of Stable-Baselines3; steps are rows, one per environment and step."""
 
-    learning_rate: Rate = Schedule(3e-4)  # of Adam, for actor, critics and temperature
-    buffer_size: Count = 1_000_000  # rows: a transition each, and one more for each episode
-    learning_starts: Natural = 100  # rows before the first update; until then actions are uniform
-    batch_size: Count = 256  # transitions per update
-    tau: Fraction = 0.005  # step of the target critics towards the critics; 1 copies them
-    gamma: Fraction = 0.99  # discount per step
-    n_step: Count = 1  # rewards summed before bootstrapping (without correction)
-    update_every: Count = 1  # rows between rounds of updates
-    gradient_steps: Annotated[int, Range(-1, SANE)] = 1  # updates in a round; -1: as many as there were rows
     ent_coef: float | str = "auto"  # weight of the entropy; "auto": learned, from 1; "auto_0.1": learned, from 0.1
     target_entropy: float | str = "auto"  # to which a learned weight leads, nats; "auto": less the numbers of an action
     target_update_interval: Count = 1  # updates between target updates
-    max_grad_norm: Positive | None = None  # L2 norm to which each gradient is clipped; none: not at all
-    hidden: tuple[Count, ...] = (256, 256)  # units of the hidden layers, of actor and critics each
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        if self.buffer_size < self.batch_size:
-            raise ValueError(f"buffer_size {self.buffer_size} is smaller than batch_size {self.batch_size}")
+        super().__post_init__()
         self.first_ent_coef()
         self.goal_entropy(1)
 
