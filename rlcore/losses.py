@@ -76,7 +76,7 @@ class PPOLoss(Function):
         share, (first, second, third, *_) = gy / len(slope), self.edges
         spread = None
         if second is not None and self.ent_coef:
-            spread = np.broadcast_to(-self.ent_coef * share, slope.shape)
+            spread = xp_of(slope).full(slope.shape, -self.ent_coef * share, slope.dtype)
         value = third and error * (2 * self.vf_coef * share)
         return first and slope * -share, spread, value, None, None, None, None
 

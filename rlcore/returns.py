@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 
 Array = np.ndarray
@@ -29,6 +32,33 @@ def gae(
     for t in range(len(advantage) - 2, -1, -1):
         advantage[t] += decay[t] * advantage[t + 1]
     return advantage
+
+
+def rollout_gae(columns: Mapping[str, Array], value: Array, gamma: float, lam: float) -> Array:
+    """`gae` (T, N) of a rollout's columns and the values of its observations (T, N).
+
+    `final_value` holds the values of successors that are not the next row's observation: where the episode was cut
+    short, and in the last row.
+    """
+    final, truncated, terminated = columns["final_value"], columns["truncated"], columns["terminated"]
+    following = np.concatenate((value[1:], final[-1:]))
+    next_value = np.where(truncated, final, following)
+    return gae(columns["reward"], value, next_value, terminated, terminated | truncated, columns["valid"], gamma, lam)
+
+
+def normalized(x: Array) -> Array:
+    """Mean 0 and deviation 1 (N,), by n - 1 as Stable-Baselines3; a single element stays."""
+    if len(x) < 2:
+        return x
+    x = x - x.sum() / len(x)
+    return x / (math.sqrt(x.dot(x) / (len(x) - 1)) + 1e-8)
+
+
+def explained_variance(error: Array, target: Array) -> float | None:
+    """The share of the variance of targets (N,) that predictions explain which err by `error`; None if it is 0."""
+    error, target = error - error.sum() / len(error), target - target.sum() / len(target)
+    spread = float(target.dot(target))
+    return 1 - float(error.dot(error)) / spread if spread else None
 
 
 def n_step_returns(reward: Array, discount: Array, value: Array, valid: Array, n: int) -> Array:

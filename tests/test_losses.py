@@ -5,8 +5,16 @@ import pytest
 
 from rlcore.autograd import Variable, grad
 from rlcore.autograd import functions as F
-from rlcore.losses import clipped_surrogate
+from rlcore.losses import actor_critic_loss, ppo_loss
 from rlcore.rng import generator
+
+
+def ppo(log_prob, entropy, value, old, advantage, old_value, target, clip_range=0.2, vf=None, ent=0.0, weight=0.0):
+    batch = {"log_prob": old, "value": old_value, "return": target}
+    return ppo_loss(
+        log_prob, entropy, value, batch, advantage,
+        clip_range=clip_range, clip_range_vf=vf, ent_coef=ent, vf_coef=weight,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -22,26 +30,80 @@ from rlcore.rng import generator
 )
 def test_the_six_cases_of_the_clipped_surrogate(ratio, advantage, value, slope):
     """Schulman et al. 2017, figure 1, with range 0.2; the derivative is by the logarithm of the probability."""
-    log_prob = Variable(np.log([ratio]))
-    loss = clipped_surrogate(log_prob, np.zeros(1), np.array([advantage]), 0.2)
+    log_prob, zero = Variable(np.log([ratio])), np.zeros(1)
+    loss, stats = ppo(log_prob, zero, zero, zero, np.array([advantage]), zero, zero)
     loss.backward()
     assert loss.array == pytest.approx(-value)
+    assert stats["policy_gradient_loss"] == pytest.approx(-value)
     assert log_prob.grad == pytest.approx([-slope])
+    assert stats["clip_fraction"] == (abs(ratio - 1) > 0.2)
+    assert stats["approx_kl"] == pytest.approx(ratio - 1 - np.log(ratio))
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_clipped_surrogate_is_its_formula(seed):
-    rng = generator(seed)
-    x, old, advantage = rng.normal(size=(3, 50)) * 0.3
-    x, again = Variable(x), Variable(x)
-    ratio = F.exp(again - old)
-    formula = -F.average(F.minimum(ratio * advantage, F.clip(ratio, 0.8, 1.2) * advantage))
-    loss = clipped_surrogate(x, old, advantage, 0.2)
+@pytest.mark.parametrize(
+    ("value", "loss", "slope"),
+    [(1.3, 0.49, -1.4), (1.9, 0.25, 0.0), (0.9, 1.21, -2.2), (0.2, 2.25, 0.0)],  # from 1, by at most 0.5, to 2
+)
+def test_values_that_are_clipped(value, loss, slope):
+    v, zero = Variable(np.array([value])), np.zeros(1)
+    total, stats = ppo(zero, zero, v, zero, zero, np.ones(1), np.array([2.0]), vf=0.5, weight=3.0)
+    total.backward()
+    assert stats["value_loss"] == pytest.approx(loss)
+    assert total.array == pytest.approx(3 * loss)
+    assert v.grad == pytest.approx([3 * slope])
+
+
+@pytest.mark.parametrize("vf", [None, 0.2])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_loss_of_ppo_is_its_formula(seed, vf):
+    """Its parts, its gradient and its second gradient."""
+    numbers = generator(seed).normal(size=(7, 50)) * 0.3
+    old, advantage, old_value, target = numbers[3:]
+    ours, theirs = ([Variable(x) for x in numbers[:3]] for _ in range(2))
+    loss, stats = ppo(*ours, old, advantage, old_value, target, vf=vf, ent=0.1, weight=0.5)
+    log_prob, entropy, value = theirs
+    ratio = F.exp(log_prob - old)
+    policy = -F.average(F.minimum(ratio * advantage, F.clip(ratio, 0.8, 1.2) * advantage))
+    moved = value if vf is None else old_value + F.clip(value - old_value, -vf, vf)
+    formula = policy - 0.1 * F.average(entropy) + 0.5 * F.average(F.square(moved - target))
     assert loss.array == pytest.approx(formula.array)
-    (one,), (two,) = (
-        grad([y], [v], enable_double_backprop=True) for y, v in ((loss, x), (formula, again))
-    )  # fmt: skip
-    np.testing.assert_allclose(one.array, two.array, rtol=1e-12, atol=1e-15)
-    (one,), (two,) = grad([F.sum(one * advantage)], [x]), grad([F.sum(two * advantage)], [again])
-    np.testing.assert_allclose(one.array, two.array, rtol=1e-12, atol=1e-15)
-    assert np.abs(one.array).max() > 1e-4
+    assert stats["entropy_loss"] == pytest.approx(-numbers[1].mean())
+    assert stats["loss"] == loss.array
+    one, two = (grad([y], v, enable_double_backprop=True) for y, v in ((loss, ours), (formula, theirs)))
+    plain = grad([ppo(*ours, old, advantage, old_value, target, vf=vf, ent=0.1, weight=0.5)[0]], ours)
+    for a, b, c in zip(one, two, plain):
+        np.testing.assert_allclose(a.array, b.array, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(c.array, b.array, rtol=1e-12, atol=1e-15)
+        assert np.abs(a.array).max() > 1e-4
+    for k in (0, 2):
+        (a,), (b,) = (grad([F.sum(g[k] * advantage)], [v[k]]) for g, v in ((one, ours), (two, theirs)))
+        np.testing.assert_allclose(a.array, b.array, rtol=1e-12, atol=1e-15)
+
+
+def test_the_actor_critic_loss_by_hand():
+    """Two rows: -(-1 * 2 + -3 * -4) / 2, entropies 0.5 and 1.5, errors 1 and -3."""
+    log_prob, entropy, value = (Variable(np.array(x)) for x in ([-1.0, -3.0], [0.5, 1.5], [2.0, 1.0]))
+    loss, parts = actor_critic_loss(log_prob, entropy, value, np.array([2.0, -4.0]), np.array([1.0, 4.0]), 0.1, 0.5)
+    assert {name: float(x) for name, x in parts.items()} == {"policy_loss": -5, "value_loss": 5, "entropy_loss": -1}
+    assert loss.array == pytest.approx(-5 + 0.1 * -1 + 0.5 * 5)
+    loss.backward()
+    np.testing.assert_allclose(log_prob.grad, [-1, 2])
+    np.testing.assert_allclose(entropy.grad, [-0.05, -0.05])
+    np.testing.assert_allclose(value.grad, [0.5, -1.5])
+
+
+@pytest.mark.parametrize("ent_coef", [0.0, 0.3])
+def test_the_actor_critic_loss_is_its_formula(ent_coef):
+    rng = generator(0)
+    columns, again = ([Variable(x) for x in rng.normal(size=(3, 50))] for rng in (generator(1), generator(1)))
+    advantage, target = rng.normal(size=(2, 50))
+    loss, _ = actor_critic_loss(*columns, advantage, target, ent_coef, 0.7)
+    log_prob, entropy, value = again
+    formula = F.average(-log_prob * advantage - ent_coef * entropy + 0.7 * F.square(value - target))
+    assert loss.array == pytest.approx(formula.array)
+    one = grad([loss], columns, enable_double_backprop=True)
+    two = grad([formula], again, enable_double_backprop=True)
+    for a, b in zip(one, two):
+        np.testing.assert_allclose(0 if a is None else a.array, b.array, rtol=1e-12, atol=1e-15)
+    (a,), (b,) = grad([F.sum(one[2] * target)], columns[2:]), grad([F.sum(two[2] * target)], again[2:])
+    np.testing.assert_allclose(a.array, b.array, rtol=1e-12)

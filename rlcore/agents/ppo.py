@@ -18,7 +18,8 @@ from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.buffers import Rollout
 from rlcore.fields import Count, Distance, Fraction, Positive, Range, Rate, Schedule, Weight, check_fields
 from rlcore.heads import Gaussian
-from rlcore.losses import clipped_surrogate
+from rlcore.losses import ppo_loss
+from rlcore.returns import normalized
 from rlcore.tree import Tree
 
 LogStd = Annotated[float, Range(-20, 20)]
@@ -133,26 +134,14 @@ class PPO(OnPolicy):
 
     def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One step up the clipped surrogate and the entropy, and down the error of the values (eq. 9)."""
-        config, clip_range = self.config, self.config.clip_range(self.t)
+        config = self.config
         advantage = normalized(batch["advantage"]) if config.normalize_advantage else batch["advantage"]
         distribution, value = self.outputs(batch)
-        log_prob, n = distribution.log_prob(batch["action"]), len(advantage)
-        policy_loss = clipped_surrogate(log_prob, batch["log_prob"], advantage, clip_range)
-        if config.clip_range_vf is not None:
-            moved = F.clip(value - batch["value"], -config.clip_range_vf, config.clip_range_vf)
-            value = batch["value"] + moved
-        value_loss = F.mean_squared_error(value, batch["return"])
-        entropy_loss = F.sum(distribution.entropy) * (-1 / n)
-        loss = policy_loss + config.vf_coef * value_loss
-        if config.ent_coef:
-            loss = loss + config.ent_coef * entropy_loss
-        log_ratio = log_prob.array - batch["log_prob"]
-        off = np.exp(log_ratio) - 1
-        stats = {
-            "loss": loss.array, "policy_gradient_loss": policy_loss.array, "value_loss": value_loss.array,
-            "entropy_loss": entropy_loss.array, "clip_fraction": np.count_nonzero(abs(off) > clip_range) / n,
-            "approx_kl": (off - log_ratio).sum() / n,  # without bias and of little variance, as Stable-Baselines3's
-        }  # fmt: skip
+        log_prob, entropy = distribution.log_prob_entropy(batch["action"])
+        loss, stats = ppo_loss(
+            log_prob, entropy, value, batch, advantage, clip_range=config.clip_range(self.t),
+            clip_range_vf=config.clip_range_vf, ent_coef=config.ent_coef, vf_coef=config.vf_coef,
+        )  # fmt: skip
         return stats if stats["approx_kl"] > self.kl_limit or self.descend(loss, batch) else {}
 
     def descents(self) -> tuple[Descent, ...]:
@@ -160,11 +149,3 @@ class PPO(OnPolicy):
 
     def parts(self) -> dict[str, Any]:
         return {**super().parts(), "optimizer": self.optimizer, "descent": self.descend}
-
-
-def normalized(x: np.ndarray) -> np.ndarray:
-    """Mean 0 and deviation 1, by n - 1 as Stable-Baselines3; a single element stays."""
-    if len(x) < 2:
-        return x
-    x = x - x.sum() / len(x)
-    return x / (math.sqrt(x.dot(x) / (len(x) - 1)) + 1e-8)

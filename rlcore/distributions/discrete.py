@@ -12,6 +12,7 @@ from rlcore.autograd import as_array, as_variable
 from rlcore.autograd import functions as F
 from rlcore.autograd.dual import row_sum
 from rlcore.autograd.function import Function
+from rlcore.autograd.functions.indexing import arange_beside
 from rlcore.backend import xp_of
 from rlcore.distributions.base import Distribution, array_like, floats, lazy, log_under, one_of, register_kl
 
@@ -23,7 +24,8 @@ class Categorical(Distribution):
     """
 
     def __init__(self, p: Any = None, logit: Any = None, *, mask: Any = None):
-        one_of("Categorical", p=p, logit=logit)
+        if (p is None) is (logit is None):
+            one_of("Categorical", p=p, logit=logit)
         given = floats("p", p) if logit is None else floats("logit", logit)
         if given.ndim == 0 or given.shape[-1] == 0:
             raise ValueError(f"Categorical: expected parameters (..., n), got shape {given.shape}")
@@ -70,8 +72,11 @@ class Categorical(Distribution):
         total = cdf[..., -1:]
         u = xp_of(x).asarray((_rng.default() if rng is None else rng).random(total.shape)) * total
         draw = (cdf > u).argmax(axis=-1)
-        log_prob = xp_of(x).take_along_axis(x, draw[..., None], axis=-1) - np.log(total)
-        return draw, log_prob[..., 0].astype(x.dtype)
+        if x.ndim == 2:  # nearly always; a third of the time of what follows
+            chosen = x[xp_of(x).arange(len(x)), draw]
+        else:
+            chosen = xp_of(x).take_along_axis(x, draw[..., None], axis=-1)[..., 0]
+        return draw, (chosen - np.log(total[..., 0])).astype(x.dtype)
 
     def log_prob(self, x: Any) -> Any:
         x = _integers("Categorical", x)
@@ -82,6 +87,13 @@ class Categorical(Distribution):
         x = xp_of(x).broadcast_to(x, shape)
         return F.reshape(F.take_along_axis(log_p, x.reshape(*shape, 1), axis=-1), shape)
 
+    def log_prob_entropy(self, x: Any) -> tuple[Any, Any]:
+        """log_prob(x) and the entropy, as fast as they come together: what policy gradients need."""
+        x = _integers("Categorical", x)
+        if self.logit.ndim == 2 and x.shape == self.batch_shape:
+            return LogProbEntropy().apply(self.logit, x)
+        return self.log_prob(x), self.entropy
+
     @property
     def mode(self) -> Any:
         return as_variable(self.logit.array.argmax(axis=-1))
@@ -89,6 +101,40 @@ class Categorical(Distribution):
     @property
     def entropy(self) -> Any:
         return Entropy().apply(self.log_p)
+
+
+class LogProbEntropy(Function):
+    """Of logits (N, n) and values (N,), in one vertex: a third of the time of log_softmax, select_item and Entropy.
+
+    Within, values come first in memory: sums over few of them are ten times as fast.
+    """
+
+    saves = "logit x y1 p log_p"
+    many = True
+
+    def forward(self, logit: Any, x: Any) -> Any:
+        z = logit.T.copy()
+        z -= z.max(axis=0)
+        self.p = p = np.exp(z)
+        total = p.sum(axis=0)
+        p /= total
+        z -= np.log(total)
+        self.log_p = log_p = _above_least(z)
+        return z[x, arange_beside(x, len(x))], -(p * log_p).sum(axis=0)
+
+    def composite(self, logit: Any, x: Any) -> Any:
+        log_p = F.log_softmax(logit, axis=1)
+        return F.select_item(log_p, x), Entropy().apply(log_p)
+
+    def backward(self, gys: Any, logit: Any, x: Any, entropy: Any, p: Any, log_p: Any) -> Any:
+        chosen, spread = gys[0], gys[1]
+        g = 0 if chosen is None else chosen * ((x == arange_beside(x, len(p))[:, None]) - p)
+        if spread is not None:
+            rise = log_p + entropy
+            rise *= p
+            rise *= spread
+            g = g - rise
+        return g.T, None
 
 
 class Entropy(Function):

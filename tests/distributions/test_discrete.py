@@ -8,7 +8,7 @@ from scipy import stats
 
 from rlcore import distributions as D
 from rlcore import tree
-from rlcore.autograd import Variable, no_backprop_mode
+from rlcore.autograd import Variable, grad, no_backprop_mode
 from rlcore.autograd import functions as F
 from rlcore.autograd.gradient_check import check_backward, check_double_backward
 from rlcore.rng import generator
@@ -219,3 +219,40 @@ def test_draws_come_with_their_log_prob(make):
         np.testing.assert_array_equal(leaf, expected[path])
     assert log_prob.dtype == np.float32
     np.testing.assert_allclose(log_prob, d.log_prob(draw).array, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("mask", [None, MASK])
+@pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0), (0.7, -30.0)])
+def test_log_prob_and_entropy_come_together(mask, weights):
+    """As each by itself, with its gradients and second gradients; a forbidden value has none."""
+    x, rows = np.array([2, 1]), np.array([0.5, -2.0])
+
+    def loss(logit, together):
+        d = D.Categorical(logit=logit, mask=mask)
+        log_prob, entropy = d.log_prob_entropy(x) if together else (d.log_prob(x), d.entropy)
+        parts = [w * F.sum(part * rows) for w, part in zip(weights, (log_prob, entropy)) if w]
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1], log_prob, entropy
+
+    found = []
+    for together in (True, False):
+        logit = Variable(LOGIT)
+        total, *both = loss(logit, together)
+        (g,) = grad([total], [logit], enable_double_backprop=mask is None)
+        (second,) = grad([F.sum(g * LOGIT)], [logit]) if mask is None else [g]
+        again = Variable(LOGIT)
+        loss(again, together)[0].backward()
+        found.append([total.array, *[v.array for v in both], g.array, second.array, again.grad])
+    for one, two in zip(*found):
+        np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
+    assert np.abs(found[0][-1]).max() > 0.1
+    if mask is not None:
+        assert not found[0][-1][~mask].any()
+
+
+def test_log_prob_and_entropy_together_of_a_vector_of_batches():
+    d = D.Categorical(logit=np.stack([LOGIT, 2 * LOGIT]))
+    log_prob, entropy = d.log_prob_entropy(np.array([[0, 1], [2, 2]]))
+    np.testing.assert_array_equal(log_prob.array, d.log_prob(np.array([[0, 1], [2, 2]])).array)
+    np.testing.assert_array_equal(entropy.array, d.entropy.array)
+    with pytest.raises(TypeError, match="takes integers"):
+        d.log_prob_entropy(np.zeros((2, 2)))

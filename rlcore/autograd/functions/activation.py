@@ -224,7 +224,9 @@ class Tanh(Function):
         return np.tanh(x)
 
     def backward(self, gy, y):
-        return gy * one_minus(y * y)
+        g = one_minus(y * y)
+        g *= gy
+        return g
 
 
 def tanh(x):
