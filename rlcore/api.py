@@ -28,15 +28,15 @@ from rlcore.harness import (
     load_state,
     newest_state,
     save_state,
-    train,
 )
-from rlcore.harness.checkpoint import check_state, load_parts
+from rlcore.harness.checkpoint import check_state, keep_fault, load_parts
 from rlcore.harness.config import from_dict, load_config, to_dict
 from rlcore.harness.header import Header, Monitor, check_header
 from rlcore.harness.settings import distributed
 from rlcore.harness.signals import Signals
+from rlcore.parallel.hogwild import loop_of, own_share
 from rlcore.stream import Step
-from rlcore.tree import Ring, leaves, map_
+from rlcore.tree import map_
 
 EVALUATION, FRESH = 1_000_000, 2_000_000  # what is added to the seed for evaluation while and after training
 STREAMS = 8  # of an evaluation, at most
@@ -68,11 +68,12 @@ class Run:
         self.folder: Path | None = None
         if folder is not None:
             self.record_in(folder)
-        self.env = make_env(env, n_envs, seed, self.env_config)
+        self.env = make_env(env, n_envs, seed, own_share(agent_class, self.env_config))
         self.seed: int = getattr(self.env, "seed", 0) if seed is None else seed
         spaces = self.env.observation_space, self.env.action_space
         self.agent = agent_class.from_spaces(*spaces, self.config, rng.generator(self.seed))
         self.agent.check_streams(self.env.n_envs)
+        self._loop = loop_of(agent_class, self.config, env, self.env.n_envs, self.seed, self.env_config)
         self.t = 0  # rows so far
         self._files: RunFolder | None = None  # locked, from resume() to the end of learn()
         self._recorder: Any = None  # with _watch and _checkpoint: hooks that write into the folder
@@ -111,10 +112,7 @@ class Run:
                 if signals.finished:
                     files.finish()
         except NonFiniteError as error:
-            kept = files.path / "faults" / f"step-{self.t:012d}"
-            agent = {k: v for k, v in self.agent.state().items() if not any(isinstance(x, Ring) for x in leaves(v))}
-            rest = {"agent": agent, "library_rng": rng.state_of(rng.default())}  # to do the update again with
-            save_state(kept, {"t": self.t, "batch": error.batch, **rest})
+            kept = keep_fault(files.path, self.t, self.agent.state(), error.batch)
             raise NonFiniteError(f"{error}; what it learned from is kept in {kept}", error.batch) from error
         finally:
             for hook in line:
@@ -126,7 +124,7 @@ class Run:
 
     def _train(self, goal: int, hooks: Sequence[Hook]) -> None:
         try:
-            train(self.agent, self.env, goal, [self._count, *hooks], self.t)
+            self._loop(self.agent, self.env, goal, [self._count, *hooks], self.t)
         except BaseException:  # in an update, say, when the agent has taken the step in and no hook has been called
             self.t = getattr(self.agent, "t", self.t)
             raise

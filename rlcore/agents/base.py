@@ -58,6 +58,7 @@ class Agent(ABC):
 
     Config: type
     COUNTS: tuple[str, ...] = ()  # attributes, whole numbers, that belong to the state
+    asynchronous = False  # made for several processes that learn on shared parameters
     actor: Link  # what acts: actor.flat_state is all that another process needs to act alike
 
     @classmethod

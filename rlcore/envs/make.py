@@ -48,7 +48,9 @@ class EnvConfig:
     env_kwargs: dict[str, Any] = field(default_factory=dict)  # what gymnasium.make is given besides the id, as JSON
     mask_from_info: bool = False  # info["action_mask"] becomes part of what is observed, for algorithms to keep to
     vector: Literal["auto", "serial", "process"] = "auto"  # here, or in processes; auto: here, ale_py's own for Atari
-    workers: Natural = 0  # processes; 0: one per core
+    workers: Natural = (
+        0  # processes that step with vector process, or that learn with a3c; 0: one per core, or this one
+    )
     env_timeout: Positive = 60.0  # seconds that a step in another process may take
     on_fault: Literal["raise", "restart"] = "raise"  # whether an environment that fails ends the run, or is made anew
     atari: Literal["dqn", "machado"] | None = None  # protocol by which env, an Atari game, is played
@@ -71,8 +73,6 @@ class EnvConfig:
             raise TypeError(f"env_kwargs takes JSON values ({error}); for others give env as a callable") from None
         if (self.env_kwargs or self.mask_from_info) and self.atari is not None:
             raise ValueError(f"env_kwargs, mask_from_info: the protocol {self.atari!r} says how Atari games are made")
-        if self.workers and self.vector != "process":
-            raise ValueError(f"workers {self.workers}: only vector 'process' has some, it is {self.vector!r}")
 
 
 def make_env(
@@ -83,6 +83,11 @@ def make_env(
     n_envs and seed are 1 and 0, or those of a vector environment; ValueError if it has others than are given.
     """
     config = EnvConfig() if config is None else config
+    if config.workers and config.vector != "process":
+        raise ValueError(
+            f"workers {config.workers}: only vector 'process' has some, it is {config.vector!r}, or an asynchronous "
+            "algorithm, a3c"
+        )
     if isinstance(env, (VectorEnv, gymnasium.vector.VectorEnv)):
         plain = EnvConfig()
         if unheard := [name for name in MAKING if getattr(config, name) != getattr(plain, name)]:

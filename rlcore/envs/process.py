@@ -16,7 +16,7 @@ import numpy as np
 
 from rlcore.envs.base import EnvError, episode_seed
 from rlcore.envs.layout import carve, layout, size
-from rlcore.envs.preflight import cores, refuse_large, refuse_many, refuse_place, refuse_unsendable
+from rlcore.envs.preflight import GUARD, cores, refuse_large, refuse_many, refuse_place, refuse_unsendable
 from rlcore.envs.single import Make, maker, new_envs, reseed_of
 from rlcore.envs.streams import OnFault, Reseed
 from rlcore.envs.vector import OwnEnv, refuse_settings
@@ -106,14 +106,14 @@ class ProcessEnv(OwnEnv):
             return Worker(self._context, self._buffer, bytes(ForkingPickler.dumps(job)), self.timeout_s)
         except (OSError, EOFError) as error:
             what = f"worker {w} could not be started ({type(error).__name__}: {error})"
-            raise EnvError(f"{what}: RLIMIT_NPROC (ulimit -u) or the memory may be used up{_GUARD}") from error
+            raise EnvError(f"{what}: RLIMIT_NPROC (ulimit -u) or the memory may be used up{GUARD}") from error
 
     def _ready(self, w: int) -> None:
         try:
             self._running[w].take(self.timeout_s + START_S)
         except GoneError as gone:
             self._running[w].kill()
-            raise EnvError(f"worker {w} {gone} before it was ready{_GUARD}") from None
+            raise EnvError(f"worker {w} {gone} before it was ready{GUARD}") from None
 
     def _buried(self, w: int, gone: GoneError) -> EnvError:
         """What became of a worker, which is ended."""
@@ -253,10 +253,6 @@ class ProcessEnv(OwnEnv):
 
 
 _FORKED = "ProcessEnv: this process was forked from the one that made it, whose workers it must not use; make a new one"
-_GUARD = (
-    '; if the script that makes it has no `if __name__ == "__main__":` around what it does, a new process does all '
-    "that again instead of working: put it there"
-)
 
 
 def _leave_all(workers: list[Worker], pid: int) -> None:

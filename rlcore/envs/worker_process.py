@@ -55,10 +55,10 @@ class GoneError(Exception):
 class Worker:
     """This process's end: commands go out, and for each one reply comes back."""
 
-    def __init__(self, context: Any, buffer: Any, job: bytes, timeout_s: float):
+    def __init__(self, context: Any, buffer: Any, job: bytes, timeout_s: float, target: Any = None):
         self._timeout_s = timeout_s  # to be told
         self._connection, theirs = context.Pipe()
-        self.process = context.Process(target=work, args=(theirs, buffer, job))
+        self.process = context.Process(target=target or work, args=(theirs, buffer, job))
         with _inheriting(spawn=context.get_start_method() == "spawn"):
             self.process.start()
         theirs.close()
@@ -105,6 +105,10 @@ class Worker:
         if reply == ERROR:
             raise (ValueError if more[0] else EnvError)(more[1])
         return reply, more
+
+    def ready(self) -> bool:
+        """Whether `take` would not have to wait."""
+        return not self.alive or bool(self._ready(0))
 
     def _ready(self, milliseconds: float | None) -> set[int]:
         """The ends at which there is something: a reply, or the process's end; none if nothing came in time."""
@@ -183,27 +187,37 @@ def _inheriting(spawn: bool) -> Iterator[None]:
 # the other end
 def work(connection: Any, buffer: Any, job: bytes) -> None:
     """What a worker process does."""
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):  # a terminal and Slurm send them to all: the parent ends its workers
-        signal.signal(getattr(signal, name), lambda *_: None)  # unlike SIG_IGN, nothing that an environment inherits
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    _end_with_parent()
+    leave_signals()
     with suppress(BrokenPipeError, ConnectionResetError):  # nobody is there to hear
         try:
             streams, action = _streams(buffer, ForkingPickler.loads(job))
         except Exception as error:
-            _answer(connection, ERROR, _words(error))
+            answer(connection, ERROR, words(error))
             return
-        _answer(connection, ANSWER, (None, []))
+        answer(connection, ANSWER, (None, []))
         _serve(connection, streams, action)
     with suppress(Exception):
         streams.close()
 
 
-def _streams(buffer: Any, job: Job) -> tuple[Streams, Any]:
-    words = np.random.SeedSequence(job.entropy).generate_state(4)
-    np.random.seed(words)  # noqa: NPY002  some draw from these, and forks of one server would all draw the same
+def leave_signals() -> None:
+    """Leave signals, of which the parent gets the same, to it, and end when it does."""
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):  # a terminal and Slurm send them to all: the parent ends its workers
+        signal.signal(getattr(signal, name), lambda *_: None)  # unlike SIG_IGN, nothing that an environment inherits
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _end_with_parent()
+
+
+def seed_globals(entropy: tuple[int, ...]) -> None:
+    """Seed the global generators, from which some environments draw, and the library's own."""
+    words = np.random.SeedSequence(entropy).generate_state(4)
+    np.random.seed(words)  # noqa: NPY002  forks of one server would all draw the same
     random.seed(words.tobytes())
     rng.seed(int.from_bytes(words.tobytes(), "little"))
+
+
+def _streams(buffer: Any, job: Job) -> tuple[Streams, Any]:
+    seed_globals(job.entropy)
     envs = new_envs(job.make, job.part.stop - job.part.start)
     plan = layout(envs[0].observation_space, envs[0].action_space, job.n_envs)
     if plan != job.plan:
@@ -232,25 +246,26 @@ def _serve(connection: Any, streams: Streams, action: Any) -> None:
             if command != ASK:
                 some = streams.step(TURNS.index(command), action)
                 if streams.faults:
-                    _answer(connection, RESTARTED, streams.take_faults())
+                    answer(connection, RESTARTED, streams.take_faults())
                 else:
                     os.write(fd, MORE if some else PLAIN)
             else:
                 name, args = connection.recv()
                 value = COMMANDS[name](streams, *args)
-                _answer(connection, ANSWER, (value, streams.take_faults()))
+                answer(connection, ANSWER, (value, streams.take_faults()))
         except (BrokenPipeError, ConnectionResetError):
             raise
         except Exception as error:
-            _answer(connection, ERROR, _words(error))
+            answer(connection, ERROR, words(error))
 
 
-def _answer(connection: Any, kind: bytes, value: Any) -> None:
+def answer(connection: Any, kind: bytes, value: Any) -> None:
+    """Send a reply of a kind that has more behind it."""
     os.write(connection.fileno(), kind)
     connection.send(value)
 
 
-def _words(error: Exception) -> tuple[bool, str]:
+def words(error: Exception) -> tuple[bool, str]:
     """Whether a ValueError, and the error in words: with a traceback unless this package raised it to be read."""
     if isinstance(error, EnvError):
         return False, told(error)

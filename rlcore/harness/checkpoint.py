@@ -15,6 +15,7 @@ from rlcore.harness.files import names, present
 from rlcore.harness.loop import due
 from rlcore.harness.storage import CheckpointError, load_state, save_state, verify_state
 from rlcore.stream import Step
+from rlcore.tree import Ring, leaves
 
 STEP = re.compile(r"step-(\d{12})")
 FAILURES = 3  # saves in a row that fail, and end the run
@@ -112,6 +113,14 @@ def load_parts(parts: dict[str, Any], states: dict[str, Any]) -> None:
             part.check(states[name])
     for name, part in parts.items():
         part.load(states[name])
+
+
+def keep_fault(folder: Path, t: int, agent: dict[str, Any], batch: Any) -> Path:
+    """Keep what an update failed on, and the agent, its Rings excepted, to do it again with; gives the folder."""
+    kept = folder / "faults" / f"step-{t:012d}"
+    small = {k: v for k, v in agent.items() if not any(isinstance(x, Ring) for x in leaves(v))}
+    save_state(kept, {"t": t, "batch": batch, "agent": small, "library_rng": rng.state_of(rng.default())})
+    return kept
 
 
 def check_state(state: dict[str, Any], path: str | Path) -> None:

@@ -108,7 +108,7 @@ def test_the_state_of_a_shared_one_loads_into_a_plain_one():
 
 def test_what_cannot_be_shared_is_refused():
     net, optimizer = made(Adam)
-    with pytest.raises(ValueError, match="Adam counts its steps.*RMSprop and SGD do not"):
+    with pytest.raises(ValueError, match=r"Adam counts its steps.*RMSprop and SGD do not"):
         optimizer.share(*vectors(net, 2))
     net, optimizer = made()
     values, state = vectors(net)

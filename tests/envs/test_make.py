@@ -144,7 +144,6 @@ def test_videos(tmp_path):
         ({"reward_gamma": 1.5}, r"reward_gamma must be within \[0, 1\], got 1.5"),
         ({"clip_reward": 0.0}, "clip_reward must be above 0"),
         ({"atari": "paper"}, "atari must be 'dqn' or 'machado', got 'paper'"),
-        ({"workers": 2}, "workers 2: only vector 'process' has some, it is 'auto'"),
     ],
 )
 def test_odd_settings_are_refused(settings, message):
@@ -224,6 +223,7 @@ def test_what_the_environment_is_made_with(vector, tmp_path):
         ("CartPole-v1", {"env_kwargs": {"size": 3}}, "unexpected keyword argument 'size'"),
         ("CartPole-v1", {"env_kwargs": {"render_mode": object()}}, "env_kwargs takes JSON values"),
         ("CartPole-v1", {"env_kwargs": [1]}, r"env_kwargs takes dict, got \[1\]"),
+        ("CartPole-v1", {"workers": 2}, "workers 2: only vector 'process' has some, it is 'auto', or an asynchronous"),
         (
             "ALE/Pong-v5",
             {"env_kwargs": {"mode": 1}, "atari": "dqn"},

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from rlcore.autograd.functions.parts import dealt
-from rlcore.autograd.parameter import Parameter
 from rlcore.autograd.optimizers.sharing import Elsewhere
+from rlcore.autograd.parameter import Parameter
 from rlcore.autograd.storage import Run
 from rlcore.backend import xp_of
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rlcore.autograd.storage import Run, runs
@@ -27,7 +28,7 @@ class Sharing:
     _state: list[Any]
     _used: list[int] | None
     _shared: Any = None  # all values in flat order, stepped in the place of the parameters
-    _copied: tuple[tuple[Any, Any], ...] = ()  # where the parameters lie, and their slices of it
+    _copied: Sequence[tuple[Any, Any]] = ()  # where the parameters lie, and their slices of it
 
     def share(self, values: Any, state: list[Any]) -> None:
         """Step `values` and the `state` vectors, one for each slot, which others may step at any time.
@@ -35,32 +36,51 @@ class Sharing:
         They are vectors in flat order. The parameters become a copy of the values, now and after each step; gradients
         stay this model's own. ValueError if the formula counts steps, as Adam's: each process would count its own.
         """
-        self._check_setup("share")
-        self._lay()
-        if not self._params or self._in_float32 or any(p.array is None for p in self.target.params()):
-            raise ValueError("share: the sizes of all parameters must be known, and none be of float16")
-        if self.numbers(1.0, 1) != self.numbers(1.0, 1000):
-            name = type(self).__name__
-            raise ValueError(f"share: {name} counts its steps, which processes cannot share; RMSprop and SGD do not")
-        size, dtype = sum(p.size for p in self._params), self._params[0].dtype
-        got = [(v.shape, v.dtype) for v in (values, *state)]
-        if got != [((size,), dtype)] * (1 + len(self.slots)):
-            wanted = f"{1 + len(self.slots)} vectors of {size} elements of {dtype}"
-            raise ValueError(f"share: expected {wanted}, for the values and {', '.join(self.slots)}; got {got}")
+        self._refuse("share", values, state)
         self._shared, self._state, self._used = values, list(state), None
         self._place()
         self._renew()
 
+    def give(self, values: Any, state: list[Any]) -> None:
+        """Write parameters and state into such vectors."""
+        self._refuse("give", values, state)
+        for own, place in [*self._paired(values), *zip(self._state, state)]:
+            place[...] = own
+
+    def take(self, values: Any, state: list[Any]) -> None:
+        """Take parameters and state from such vectors, as they are at this moment."""
+        self._refuse("take", values, state)
+        for own, place in [*self._paired(values), *zip(self._state, state)]:
+            own[...] = place
+
+    def _refuse(self, caller: str, values: Any, state: list[Any]) -> None:
+        """ValueError unless these vectors can be shared."""
+        self._check_setup(caller)
+        self._lay()
+        if not self._params or self._in_float32 or any(p.array is None for p in self.target.params()):
+            raise ValueError(f"{caller}: the sizes of all parameters must be known, and none be of float16")
+        if self.numbers(1.0, 1) != self.numbers(1.0, 1000):
+            name = type(self).__name__
+            raise ValueError(f"{caller}: {name} counts its steps, which processes cannot share; RMSprop and SGD do not")
+        size, dtype = sum(p.size for p in self._params), self._params[0].dtype
+        got = [(v.shape, v.dtype) for v in (values, *state)]
+        if got != [((size,), dtype)] * (1 + len(self.slots)):
+            wanted = f"{1 + len(self.slots)} vectors of {size} elements of {dtype}"
+            raise ValueError(f"{caller}: expected {wanted}, for the values and {', '.join(self.slots)}; got {got}")
+
     def _place(self) -> None:
         """After a new layout, find the parameters again."""
-        if self._shared is None:
-            return
+        if self._shared is not None:
+            self._copied = self._paired(self._shared)
+
+    def _paired(self, values: Any) -> list[tuple[Any, Any]]:
+        """Where the parameters lie, and the same elements of a vector in flat order."""
         at, pairs = 0, []
         for run in runs(self._params):
             size = run.stop - run.start
-            pairs.append((run.data, self._shared[at : at + size]))
+            pairs.append((run.data, values[at : at + size]))
             at += size
-        self._copied = tuple(pairs)
+        return pairs
 
     def _stepped(self, run: Run, here: slice) -> Any:
         """A run as it is stepped; `here` are its elements in flat order."""

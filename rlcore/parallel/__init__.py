@@ -1,0 +1,1 @@
+"""Several processes on one task: `hogwild` learns in all of them on shared parameters."""
