@@ -126,7 +126,7 @@ class ActorCriticLoss(Function):
         if self.edges[0] is not None:
             log_prob = -share * advantage
         if self.edges[1] is not None and self.ent_coef:
-            entropy = np.broadcast_to(-self.ent_coef * share, advantage.shape)
+            entropy = share * xp_of(advantage).full(advantage.shape, -self.ent_coef, advantage.dtype)
         return log_prob, entropy, (value - target) * (2 * self.vf_coef * share), None, None
 
 

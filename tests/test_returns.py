@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from rlcore.buffers import Replay
-from rlcore.returns import gae, n_step_returns, rescaled, unrescaled
+from rlcore.returns import (
+    explained_variance,
+    gae,
+    n_step_returns,
+    normalized,
+    rescaled,
+    rollout_gae,
+    unrescaled,
+)
 from rlcore.rng import generator
 from rlcore.stream import Step
 
@@ -270,3 +278,22 @@ def test_returns_of_n_steps_are_td_targets_and_monte_carlo(n):
         value[1:][ended] = rows.after[ended]  # of the last observation, where an episode ends
         found = n_step_returns(rows.reward, 0.9 * ~rows.terminated, value, inside, n)
         np.testing.assert_allclose(found[inside], targets(rows, n, 0.9)[inside], rtol=1e-12, atol=1e-12)
+
+
+def test_the_advantages_of_a_rollout_by_hand():
+    """A step that is cut short, one that ends the episode, and the last one; gamma 0.5, lambda 1."""
+    flags = {name: np.zeros((3, 1), bool) for name in ("truncated", "terminated")}
+    flags["truncated"][0] = flags["terminated"][1] = True
+    columns = {**flags, "reward": column(1, 2, 3), "final_value": column(40, 99, 8), "valid": np.ones((3, 1), bool)}
+    value = column(10, 20, 30)
+    np.testing.assert_array_equal(rollout_gae(columns, value, 0.5, 1.0), column(1 + 20 - 10, 2 - 20, 3 + 4 - 30))
+    flags["truncated"][0] = False  # the next row's value counts, and what comes after it
+    np.testing.assert_array_equal(rollout_gae(columns, value, 0.5, 1.0), column(1 + 10 - 10 - 9, 2 - 20, 3 + 4 - 30))
+
+
+def test_normalized_and_explained_by_hand():
+    np.testing.assert_allclose(normalized(np.array([1.0, 2, 6])), np.array([-2.0, -1, 3]) / np.sqrt(7))
+    np.testing.assert_array_equal(normalized(np.array([5.0])), [5])
+    assert explained_variance(np.array([1.0, 3]), np.array([0.0, 4])) == pytest.approx(1 - 1 / 4)
+    assert explained_variance(np.array([7.0, 7]), np.array([0.0, 4])) == 1
+    assert explained_variance(np.array([1.0, 3]), np.array([4.0, 4])) is None

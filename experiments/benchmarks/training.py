@@ -1,4 +1,4 @@
-"""DQN and PPO on CartPole-v1 against Stable-Baselines3 with the same settings, in segments by turns."""
+"""DQN, PPO and A2C on CartPole-v1 against Stable-Baselines3 with the same settings, in segments by turns."""
 
 from timing import COUNT, PAIRS, Row, Skipped, missing, paired, table
 
@@ -8,13 +8,13 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
-from rlcore.agents import DQN, PPO, Agent
+from rlcore.agents import A2C, DQN, PPO, Agent
 from rlcore.envs import SerialEnv
 from rlcore.harness import Recorder, train
 from rlcore.harness.config import from_dict
 from rlcore.rng import generator
 
-SEGMENTS = {DQN: 1_000, PPO: 4_096}  # env steps; whole updates
+SEGMENTS = {DQN: 1_000, PPO: 4_096, A2C: 4_000}  # env steps; whole updates
 EPSILON = 0.05  # constant: a random action costs less than a greedy one
 DQN_SHARED = dict(
     learning_rate=1e-3,
@@ -25,10 +25,12 @@ DQN_SHARED = dict(
     max_grad_norm=10,
 )
 PPO_SHARED = dict(n_steps=128, batch_size=256, n_epochs=4, learning_rate=2.5e-4, ent_coef=0.01)  # 64-64, as by default
-N_ENVS = {DQN: 1, PPO: 8}
+A2C_SHARED = dict(learning_rate=7e-4, n_steps=5)  # the defaults of both
+N_ENVS = {DQN: 1, PPO: 8, A2C: 8}
 OURS: dict[type[Agent], dict[str, Any]] = {  # an update per env step of DQN, one-step targets
     DQN: {**DQN_SHARED, "epsilon": EPSILON, "hidden": (64, 64), "update_every": 1, "gradient_steps": 1, "n_step": 1},
     PPO: PPO_SHARED,
+    A2C: A2C_SHARED,
 }
 THEIRS: dict[type[Agent], dict[str, Any]] = {
     DQN: {
@@ -40,6 +42,7 @@ THEIRS: dict[type[Agent], dict[str, Any]] = {
         "policy_kwargs": {"net_arch": [64, 64]},
     },
     PPO: PPO_SHARED,
+    A2C: A2C_SHARED,
 }
 
 
@@ -81,7 +84,7 @@ def seconds(side: Ours | Theirs) -> float:
 
 def rows() -> list[Row | Skipped]:
     out: list[Row | Skipped] = []
-    for cls, bar in ((DQN, 7), (PPO, 3.5)):
+    for cls, bar in ((DQN, 7), (PPO, 3.5), (A2C, 4.5)):
         if skipped := list(missing(f"{cls.__name__} training against Stable-Baselines3", "torch", "stable_baselines3")):
             out += skipped
             continue

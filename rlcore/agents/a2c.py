@@ -1,0 +1,135 @@
+"""Advantage actor-critic, the synchronous form of A3C (Mnih et al. 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+
+from rlcore.actor_critic import actor_critic, flat
+from rlcore.agents.acting import resets
+from rlcore.agents.descent import Descent
+from rlcore.agents.on_policy import OnPolicy, rollout_columns
+from rlcore.autograd import functions as F
+from rlcore.autograd.optimizers import Adam, Optimizer, RMSprop
+from rlcore.buffers import Rollout
+from rlcore.fields import Count, Fraction, Positive, Range, Rate, Schedule, Weight, check_fields
+from rlcore.losses import actor_critic_loss
+from rlcore.returns import explained_variance, normalized, rollout_gae
+from rlcore.tree import Tree, map_
+
+
+@dataclass(frozen=True)
+class A2CConfig:
+    """Settings of A2C, by default those of Stable-Baselines3."""
+
+    learning_rate: Rate = Schedule(7e-4)  # of RMSprop or Adam
+    n_steps: Count = 5  # steps of each environment between updates
+    gamma: Fraction = 0.99  # discount per step
+    gae_lambda: Fraction = 1.0  # decay of the advantage estimate's trace: 0 is the TD error, 1 the n-step return
+    ent_coef: Weight = 0.0  # weight of the entropy in the loss
+    vf_coef: Weight = 0.5  # weight of the value loss
+    max_grad_norm: Positive = 0.5  # L2 norm to which the gradient is clipped
+    use_rms_prop: bool = True  # RMSprop with a decay of 0.99, as in A3C; else Adam
+    rms_prop_eps: Positive = 1e-5  # what keeps RMSprop from dividing by 0
+    eps_inside_sqrt: bool = False  # add it to the mean square before the root, as TensorFlow's RMSprop and A3C do
+    normalize_advantage: bool = False  # to mean 0 and deviation 1 within each update
+    hidden: tuple[Count, ...] = (64, 64)  # units of the hidden layers, of policy and value each
+    activation: Literal["tanh", "relu"] = "tanh"  # after each hidden layer
+    share_layers: bool = False  # hidden layers serve policy and value both, as an image's convolutions always do
+    lstm_hidden_size: Count | None = None  # units of an LSTM, for policy and value each unless shared; none: no LSTM
+    ortho_init: bool = True  # orthogonal weights at the start
+    log_std_init: Annotated[float, Range(-20, 20)] = 0.0  # log of the deviation of continuous actions at the start
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+class A2C(OnPolicy):
+    """One step up the policy gradient and the entropy, and down the error of the values, after every few steps.
+
+    model: an `ActorCritic` or `RecurrentActorCritic`, or a Link like it. rng: acting and stochastic policies draw from
+    children of it.
+    """
+
+    Config = A2CConfig
+
+    def __init__(self, model: Any, optimizer: Optimizer, rollout: Rollout, config: A2CConfig, rng: np.random.Generator):
+        super().__init__(model, rollout, config, rng)
+        self.optimizer, self.descend = optimizer, Descent(model, optimizer, config.max_grad_norm)
+        self.log_stds = [p for path, p in model.namedparams() if path.endswith("/log_std")]
+
+    @classmethod
+    def from_spaces(cls, observation_space: Any, action_space: Any, config: A2CConfig, rng: np.random.Generator) -> A2C:
+        """RMSprop, and separate MLPs for policy and value; they share a NatureCNN if an image is all that is seen."""
+        init, own = rng.spawn(2)
+        model = actor_critic(
+            observation_space,
+            action_space,
+            config.hidden,
+            activation={"tanh": F.tanh, "relu": F.relu}[config.activation],
+            ortho_init=config.ortho_init,
+            log_std=config.log_std_init,
+            share_layers=config.share_layers,
+            lstm_hidden_size=config.lstm_hidden_size,
+            rng=init,
+        )
+        optimizer: Optimizer = Adam(eps=1e-5, corrected_eps=True)
+        if config.use_rms_prop:
+            optimizer = RMSprop(alpha=0.99, eps=config.rms_prop_eps, eps_inside_sqrt=config.eps_inside_sqrt)
+        rollout = Rollout(config.n_steps, rollout_columns(observation_space, model))
+        return cls(model, optimizer, rollout, config, own)
+
+    def update(self) -> dict[str, Any]:
+        if not self.rollout.full:
+            return {}
+        settings, columns = self.begin(), self.rollout.columns
+        if self.memory is not None:
+            columns = {**columns, "h": self.memory.starts[0]}
+        self.clear()
+        if not columns["valid"].any():
+            return {}
+        return self.learn_from(columns) | settings
+
+    def begin(self) -> dict[str, Any]:
+        rate = self.optimizer.learning_rate = self.config.learning_rate(self.t)
+        return {"learning_rate": rate}
+
+    def learn_from(self, columns: dict[str, Tree]) -> dict[str, Any]:
+        """One step on the whole rollout, whose values come from the same pass as their gradients (algorithm S3)."""
+        config, valid = self.config, columns["valid"]
+        if self.memory is None:
+            distribution, value = self.model(map_(flat, columns["obs"]))
+        else:
+            (distribution, value), _ = self.model(columns["obs"], columns["h"], resets(columns))
+        v = value.array.reshape(valid.shape)
+        advantage = rollout_gae(columns, v, config.gamma, config.gae_lambda)
+        target = (advantage + v).ravel()
+        advantage = advantage.ravel()
+        log_prob, entropy = distribution.log_prob(map_(flat, columns["action"])), distribution.entropy
+        if not valid.all():
+            at = valid.ravel().nonzero()[0]
+            log_prob, entropy, value, advantage, target = (x[at] for x in (log_prob, entropy, value, advantage, target))
+        explained = explained_variance(advantage, target)  # the advantage is the error of the values
+        if config.normalize_advantage:
+            advantage = normalized(advantage)
+        loss, stats = actor_critic_loss(log_prob, entropy, value, advantage, target, config.ent_coef, config.vf_coef)
+        if not self.descend(loss, columns):
+            return {"faults/nonfinite_update": self.descend.skipped}
+        self.n_updates += 1
+        stats |= {"loss": loss.array, "n_updates": self.n_updates}
+        if explained is not None:
+            stats["explained_variance"] = explained
+        if self.log_stds:
+            stats["std"] = np.exp(np.concatenate([p.array for p in self.log_stds])).mean()
+        if self.descend.skipped:
+            stats["faults/nonfinite_update"] = self.descend.skipped
+        return stats
+
+    def descents(self) -> Sequence[Descent]:
+        return (self.descend,)
+
+    def parts(self) -> dict[str, Any]:
+        return {**super().parts(), "optimizer": self.optimizer, "descent": self.descend}
