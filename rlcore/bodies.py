@@ -70,8 +70,11 @@ def one_image(body: Link) -> bool:
     return any(isinstance(link, NatureCNN) for link in body.links())
 
 
-def body_of(space: Any, rng: np.random.Generator | None, pixels: int = 512) -> tuple[Link, int]:
-    """A link from observations of a space to rows of features, and their number; `pixels` of them for an image."""
+def body_of(space: Any, rng: np.random.Generator | None, pixels: int | None = 512) -> tuple[Link, int]:
+    """A link from observations of a space to rows of features, and their number.
+
+    pixels: how many of one image; None for all that its convolutions give.
+    """
     from gymnasium import spaces
 
     if isinstance(space, (spaces.Dict, spaces.Tuple)):
@@ -89,6 +92,6 @@ def body_of(space: Any, rng: np.random.Generator | None, pixels: int = 512) -> t
         )
     images = image_network(space, pixels, rng) if isinstance(space, spaces.Box) else None
     if images is not None:
-        return images, pixels
+        return images, images[-1].size
     plain = Unchanged() if len(space.shape) == 1 else Rows()
     return (plain if space.dtype.kind == "f" else Floats()), math.prod(space.shape)

@@ -78,32 +78,11 @@ class Floats(Link):
         return F.cast(F.reshape(as_array(x), (len(x), -1)), self.dtype)
 
 
-def value_network(
-    observation_space: Any, hidden: Sequence[int], out_size: int, rng: np.random.Generator | None = None
-) -> Sequential:
-    """An MLP from observations, Box or Discrete, to out_size values; from images `NatureCNN` and a linear layer.
+def image_network(space: Any, out_size: int | None, rng: np.random.Generator | None = None) -> Sequential | None:
+    """NatureCNN on the images of a Box to (N, out_size); None if they are none.
 
     Images are of uint8 with three axes, the channels' first or last, and at least 36 x 36.
     """
-    from gymnasium import spaces
-
-    if isinstance(observation_space, spaces.Discrete):
-        n, start = int(observation_space.n), int(observation_space.start)
-        return Sequential(OneHot(n, start), *mlp(n, hidden, out_size, rng))
-    if not isinstance(observation_space, spaces.Box):
-        raise ValueError(
-            f"expected a Box or Discrete observation space, got {observation_space}; with flatten_obs (--flatten-obs) "
-            "it becomes a Box"
-        )
-    images = image_network(observation_space, 512, rng)
-    if images is not None:
-        return Sequential(*images, like_torch(L.Linear, 512, out_size, fan_in=512, rng=rng))
-    layers = mlp(math.prod(observation_space.shape), hidden, out_size, rng)
-    return layers if observation_space.dtype.kind == "f" else Sequential(Floats(), *layers)
-
-
-def image_network(space: Any, out_size: int, rng: np.random.Generator | None = None) -> Sequential | None:
-    """NatureCNN on the images of a Box, as `value_network` knows them, to (N, out_size); None if they are none."""
     shape = space.shape
     if space.dtype != np.uint8 or len(shape) != 3 or sorted(shape)[1] < 36:
         return None
@@ -123,13 +102,14 @@ class NatureCNN(Link):
     """The convolutional network of DQN (Mnih et al. 2015, methods): frames (N, *shape) to features (N, out_size).
 
     shape: (channels, height, width), (4, 84, 84) in the paper. Frames of uint8 are taken as they are, times `scale`.
-    Weights and biases are uniform within 1 / sqrt(fan in), as in the paper's code.
+    Weights and biases are uniform within 1 / sqrt(fan in), as in the paper's code. out_size None leaves out the linear
+    layer; the number of features is in `size`.
     """
 
     def __init__(
         self,
         shape: Sequence[int] = (4, 84, 84),
-        out_size: int = 512,
+        out_size: int | None = 512,
         *,
         scale: float = 1 / 255,
         rng: np.random.Generator | None = None,
@@ -144,7 +124,9 @@ class NatureCNN(Link):
             layers.append(like_torch(L.Convolution2D, c, out, k, stride, fan_in=c * k * k, rng=rng, relu=True, **named))
             c, h, w = out, (h - k) // stride + 1, (w - k) // stride + 1
         layers.append(Rows())
-        layers.append(like_torch(L.Linear, c * h * w, out_size, fan_in=c * h * w, rng=rng, relu=True))
+        self.size = c * h * w if out_size is None else out_size
+        if out_size is not None:
+            layers.append(like_torch(L.Linear, c * h * w, out_size, fan_in=c * h * w, rng=rng, relu=True))
         self.layers = Sequential(*layers)
 
     def forward(self, x: Any) -> Any:

@@ -7,7 +7,8 @@ from gymnasium import spaces
 from rlcore.autograd import functions as F
 from rlcore.autograd import grad
 from rlcore.autograd.config import using_config
-from rlcore.networks import Floats, ImpalaCNN, NatureCNN, OneHot, Recurrent, mlp, value_network
+from rlcore.networks import Floats, ImpalaCNN, NatureCNN, OneHot, Recurrent, mlp
+from rlcore.q_networks import q_network
 from rlcore.rng import generator
 
 
@@ -37,7 +38,7 @@ def test_integers_become_rows_of_floats():
     assert out.dtype == np.float32
     assert out.tolist() == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
     with using_config("dtype", np.float64):
-        model = value_network(spaces.Box(0, 255, (2, 3), np.uint8), (8,), 3, generator(0))
+        model = q_network(spaces.Box(0, 255, (2, 3), np.uint8), 3, (8,), generator(0))
     assert model(frames).dtype == np.float64
 
 
@@ -45,7 +46,7 @@ def test_integers_become_rows_of_floats():
     "space", [spaces.Discrete(5), spaces.Box(0, 255, (2, 3), np.uint8), spaces.Box(-1, 1, (3,), np.float32)]
 )
 def test_each_space_has_a_network(space):
-    model = value_network(space, (8,), 3, generator(0))
+    model = q_network(space, 3, (8,), generator(0))
     obs = np.stack([space.sample(), space.sample()])
     assert model(obs).shape == (2, 3)
     assert model.view()(obs).array.tobytes() == model(obs).array.tobytes()
@@ -72,7 +73,7 @@ def test_the_nature_network_is_the_papers():
 
 @pytest.mark.parametrize("shape", [(4, 84, 84), (84, 84, 4), (210, 160, 3), (1, 36, 50)], ids=str)
 def test_images_have_the_nature_network_wherever_their_channels_are(shape):
-    model = value_network(spaces.Box(0, 255, shape, np.uint8), (8,), 3, generator(0))
+    model = q_network(spaces.Box(0, 255, shape, np.uint8), 3, (8,), generator(0))
     x = generator(1).integers(0, 256, (2, *shape), np.uint8)
     q = model(x).array
     last = shape[2] < shape[0]
@@ -94,7 +95,7 @@ def test_images_have_the_nature_network_wherever_their_channels_are(shape):
     ids=str,
 )
 def test_what_is_no_image_has_an_mlp(space):
-    assert not any(isinstance(layer, NatureCNN) for layer in value_network(space, (8,), 3, generator(0)))
+    assert not any(isinstance(layer, NatureCNN) for layer in q_network(space, 3, (8,), generator(0)))
 
 
 def test_the_impala_network_is_the_papers():
@@ -154,7 +155,7 @@ RESET = np.array([[False, True], [True, False], [False, False]])
 NETWORKS = {  # each with observations for it
     "mlp": (lambda: mlp(3, (8, 4), 2, generator(0), F.tanh), lambda m: m(numbers(5, 3))),
     "mlp relu": (lambda: mlp(3, (8, 4), 2, generator(0)), lambda m: m(numbers(5, 3))),
-    "value network": (lambda: value_network(spaces.Discrete(4), (8,), 2, generator(0)), lambda m: m(np.array([0, 3]))),
+    "value network": (lambda: q_network(spaces.Discrete(4), 2, (8,), generator(0)), lambda m: m(np.array([0, 3]))),
     "nature": (lambda: NatureCNN((2, 36, 36), 5, rng=generator(0)), lambda m: m(pixels(2, 2, 36, 36))),
     "impala": (lambda: ImpalaCNN((2, 6, 8), 5, (3, 4), rng=generator(0)), lambda m: m(pixels(2, 2, 6, 8))),
     "recurrent": (recurrent, lambda m: m(numbers(3, 2, 3), reset=RESET)[0]),

@@ -2,14 +2,20 @@
 
 from rlcore.agents.a2c import A2C, A2CConfig
 from rlcore.agents.base import Agent, Policy
+from rlcore.agents.c51 import CategoricalDQN, CategoricalDQNConfig
 from rlcore.agents.descent import NonFiniteError
 from rlcore.agents.dqn import DQN, DoubleDQN, DQNConfig
 from rlcore.agents.ppo import PPO, PPOConfig
+from rlcore.agents.qr_dqn import QRDQN, QRDQNConfig
 
 __all__ = [
     "A2C",
     "A2CConfig",
     "ALGORITHMS",
+    "CategoricalDQN",
+    "CategoricalDQNConfig",
+    "QRDQN",
+    "QRDQNConfig",
     "DQN",
     "PPO",
     "Agent",
@@ -23,6 +29,8 @@ __all__ = [
 ALGORITHMS: dict[str, type[Agent]] = {  # by the names that the command line knows
     "dqn": DQN,
     "double-dqn": DoubleDQN,
+    "c51": CategoricalDQN,
+    "qr-dqn": QRDQN,
     "ppo": PPO,
     "a2c": A2C,
 }

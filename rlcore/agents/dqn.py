@@ -13,10 +13,14 @@ from rlcore.agents.off_policy import OffPolicy
 from rlcore.autograd import Link
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Adam, Optimizer
-from rlcore.buffers import Replay
+from rlcore.bodies import MASK, split_mask
+from rlcore.buffers import Prioritized, Replay
 from rlcore.explorers import EpsilonGreedy, Greedy
 from rlcore.fields import Count, Fraction, Natural, Positive, Probability, Rate, Schedule, check_fields
-from rlcore.networks import value_network
+from rlcore.losses import mean_of
+from rlcore.q_networks import is_noisy, of_actions, q_network, with_noise
+
+EPSILON = Schedule(1.0, 0.04, 8_000)  # where the weights are not noisy
 
 
 @dataclass(frozen=True)
@@ -33,24 +37,40 @@ class DQNConfig:
     gradient_steps: Count = 128  # updates in a round
     target_update_interval: Count = 128  # updates between target updates
     tau: Fraction = 1.0  # step of the target towards the network; 1 copies it
-    epsilon: Probability = Schedule(1.0, 0.04, 8_000)  # probability of a random action
+    epsilon: Probability | None = None  # probability of a random action; none: linear:1:0.04:8000, 0 if noisy
     max_grad_norm: Positive = 10.0  # L2 norm to which the gradient is clipped
     hidden: tuple[Count, ...] = (128, 128)  # units of the hidden layers; images have those of Mnih et al. 2015 instead
+    dueling: bool = False  # value and advantages have streams of their own (Wang et al. 2016)
+    noisy: bool = False  # linear layers have noise of learnt scale, by which it explores (Fortunato et al. 2018)
+    noisy_sigma: Positive = 0.5  # scale of that noise at the start, sigma_0 there
+    adam_eps: Positive = 1e-8  # of Adam, added to the root of the second moment
+    prioritized: bool = False  # transitions of large errors are drawn more often (Schaul et al. 2016)
+    priority_alpha: Fraction = 0.6  # how much more often: 0 not at all, 1 in proportion to the error
+    priority_beta: Probability = Schedule(0.4, 1.0, 1_000_000)  # share of the bias by this that weights take back
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.buffer_size < self.batch_size:
             raise ValueError(f"buffer_size {self.buffer_size} is smaller than batch_size {self.batch_size}")
 
+    @property
+    def exploration(self) -> Schedule:
+        """epsilon, or what it is where none is given."""
+        if self.epsilon is None:
+            return Schedule(0.0) if self.noisy else EPSILON
+        return self.epsilon
+
 
 class DQN(OffPolicy):
-    """Q-learning with a target network and uniform replay.
+    """Q-learning with a target network and replay.
 
     q: a Link, observations (N, ...) to action values (N, A). explorer: of `rlcore.explorers`. rng: what a stochastic
-    policy draws from if it is given none.
+    policy draws from if it is given none; noise of the weights is drawn from children of it. start: the first action's
+    number. masked: observations are dicts whose "action_mask" (N, A) is nonzero for the actions that are allowed.
     """
 
-    Config = DQNConfig
+    Config: type = DQNConfig
+    replay: Any  # a Prioritized where batches have weights
 
     def __init__(
         self,
@@ -60,83 +80,128 @@ class DQN(OffPolicy):
         explorer: Any,
         config: DQNConfig,
         rng: np.random.Generator,
+        start: int = 0,
+        masked: bool = False,
     ):
         super().__init__(replay, config)
         self.actor = self.q = q
         self.target = q.copy()
-        self.optimizer, self.explorer, self.rng = optimizer, explorer, rng
+        self.optimizer, self.explorer, self.rng, self.start, self.masked = optimizer, explorer, rng, start, masked
         self.descend = Descent(q, optimizer, config.max_grad_norm)
-        self.acting_q, self.target_q = q.view(), self.target.view()
+        self.mean_q, self.acting_q, self.online_q, self.target_q = q.view(), q.view(), q.view(), self.target.view()
+        self.noise = dict(zip(("acting", "learning"), rng.spawn(2))) if is_noisy(q) else {}
+        if self.noise:
+            with_noise(self.acting_q, self.noise["acting"])
+            for learning in (self.q, self.online_q, self.target_q):
+                with_noise(learning, self.noise["learning"])
 
     @classmethod
-    def from_spaces(cls, observation_space: Any, action_space: Any, config: DQNConfig, rng: np.random.Generator) -> DQN:
-        """Adam, the network of `value_network`, epsilon-greedy exploration; the actions must be Discrete."""
-        if type(action_space).__name__ != "Discrete" or action_space.start != 0:
-            raise ValueError(f"{cls.__name__} needs a Discrete action space that starts at 0, got {action_space}")
+    def from_spaces(cls, observation_space: Any, action_space: Any, config: Any, rng: np.random.Generator) -> DQN:
+        """Adam, the network of `q_network`, epsilon-greedy exploration; the actions must be Discrete."""
+        if type(action_space).__name__ != "Discrete":
+            raise ValueError(f"{cls.__name__} needs a Discrete action space, got {action_space}")
         init, sampling, acting, own = rng.spawn(4)
-        q = value_network(observation_space, config.hidden, int(action_space.n), init)
-        optimizer = Adam(config.learning_rate(0), corrected_eps=True)
+        masked, seen = split_mask(observation_space, action_space)
+        q = cls.network(seen, int(action_space.n), config, init)
+        optimizer = Adam(config.learning_rate(0), eps=config.adam_eps, corrected_eps=True)
         columns = {"obs": rows_of(observation_space), "action": ((), np.int64)}
-        replay = Replay(config.buffer_size, columns, sampling, config.n_step, config.gamma)
-        return cls(q, optimizer, replay, EpsilonGreedy(config.epsilon, acting), config, own)
+        kind, priority = Replay, {}
+        if config.prioritized:
+            kind, priority = Prioritized, {"alpha": config.priority_alpha, "beta": config.priority_beta}
+        replay = kind(config.buffer_size, columns, sampling, config.n_step, config.gamma, **priority)
+        explorer = EpsilonGreedy(config.exploration, acting)
+        return cls(q, optimizer, replay, explorer, config, own, int(action_space.start), masked)
+
+    @classmethod
+    def network(
+        cls, observation_space: Any, n_actions: int, config: DQNConfig, rng: np.random.Generator, outputs: int = 1
+    ) -> Link:
+        """What q is by default, with so many numbers for each action."""
+        sigma0 = config.noisy_sigma if config.noisy else None
+        options: Any = dict(outputs=outputs, dueling=config.dueling, sigma0=sigma0)
+        return q_network(observation_space, n_actions, config.hidden, rng, **options)
 
     def act(self, obs: Any) -> tuple[np.ndarray, dict[str, Any]]:
-        return self.explorer(self.acting_q(obs).array, self.t), {}
+        mask = obs[MASK] != 0 if self.masked else None
+        action = self.explorer(self.acting_q(obs).array, self.t, mask)
+        return action + self.start if self.start else action, {}
 
     def begin(self) -> dict[str, Any]:
         if not self.n_updates:
             self.target.copyparams(self.q)  # whose sizes, and values, may have been given since
         rate = self.optimizer.learning_rate = self.config.learning_rate(self.t)
-        return {"learning_rate": rate, "rollout/exploration_rate": self.config.epsilon(self.t)}
+        return {"learning_rate": rate, "rollout/exploration_rate": self.config.exploration(self.t)}
 
     def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """One update, {} if left out: the Huber loss of Q(s, a) against the bootstrapped return, then the target."""
-        goal = batch["reward"] + batch["discount"] * self.next_value(batch["next_obs"])
-        q = F.select_item(self.q(batch["obs"]), batch["action"])
-        loss = F.huber_loss(q, goal, delta=1.0, reduce="mean")
+        """One update, {} if left out: a step down the loss, then the target."""
+        if self.start:
+            batch = {**batch, "action": batch["action"] - self.start}
+        loss, error = self.loss(batch)
         if not self.descend(loss, batch):
             return {}
+        if "weight" in batch:
+            self.replay.update(batch["row"], error)
         self.n_updates += 1
         if self.n_updates % self.config.target_update_interval == 0:
             self.target.soft_copyparams(self.q, self.config.tau)
         return {"loss": loss.array}
 
-    def next_value(self, obs: Any) -> Any:
-        """The value of successors, (N,): the largest of the target network's."""
-        return self.target_q(obs).array.max(axis=1)
+    def loss(self, batch: dict[str, Any]) -> tuple[Any, Any]:
+        """The mean Huber loss of Q(s, a) against the bootstrapped return, and the errors (N,)."""
+        values = self.target_q(batch["next_obs"]).array
+        goal = batch["reward"] + batch["discount"] * of_actions(values, self.next_action(batch, values)).array
+        q = F.select_item(self.q(batch["obs"]), batch["action"])
+        if "weight" in batch:
+            return mean_of(F.huber_loss(q, goal, delta=1.0, reduce="no"), batch), goal - q.array
+        return F.huber_loss(q, goal, delta=1.0, reduce="mean"), goal - q.array  # one vertex
 
-    def policy(self, deterministic: bool = True, rng: np.random.Generator | None = None) -> QPolicy:
-        """Greedy, or epsilon-greedy with the present epsilon."""
+    def next_action(self, batch: dict[str, Any], values: Any) -> Any:
+        """The successors' actions (N,): the best of the target network's values (N, A)."""
+        return self.best(batch, values)
+
+    def best(self, batch: dict[str, Any], values: Any) -> Any:
+        """The successors' actions (N,) of the largest values, of those that are allowed."""
+        if not self.masked:
+            return values.argmax(axis=1)
+        mask = batch["next_obs"][MASK] != 0
+        if not (mask.any(axis=1) | (batch["discount"] == 0)).all():
+            raise ValueError("the action mask of a state in which an episode goes on, or is cut, forbids every action")
+        return np.where(mask, values, -np.inf).argmax(axis=1)
+
+    def policy(self, deterministic: bool = True, rng: np.random.Generator | None = None) -> Policy:
+        """Greedy, by the weights without noise; or epsilon-greedy with the present epsilon, by weights with noise."""
         if deterministic:
-            return QPolicy(self.acting_q, Greedy())
-        return QPolicy(self.acting_q, EpsilonGreedy(self.config.epsilon(self.t), self.rng if rng is None else rng))
+            return QPolicy(self.mean_q, Greedy(), self.start, self.masked)
+        rng = self.rng if rng is None else rng
+        explorer = EpsilonGreedy(self.config.exploration(self.t), rng)
+        return QPolicy(with_noise(self.q.view(), rng), explorer, self.start, self.masked)
 
     def descents(self) -> tuple[Descent, ...]:
         return (self.descend,)
 
     def parts(self) -> dict[str, Any]:
+        noise = {"noise": self.noise} if self.noise else {}
         return {
             "replay": self.replay, "q": self.q, "target": self.target, "optimizer": self.optimizer,
-            "explorer": self.explorer, "descent": self.descend, "rng": self.rng,
+            "explorer": self.explorer, "descent": self.descend, "rng": self.rng, **noise,
         }  # fmt: skip
 
 
 class DoubleDQN(DQN):
     """The network chooses the successor's action, the target network values it (van Hasselt et al. 2016, eq. 4)."""
 
-    def next_value(self, obs: Any) -> Any:
-        best = self.acting_q(obs).array.argmax(axis=1)
-        return F.select_item(self.target_q(obs), best).array
+    def next_action(self, batch: dict[str, Any], values: Any) -> Any:
+        return self.best(batch, self.online_q(batch["next_obs"]).array)
 
 
 class QPolicy(Policy):
     """Picks actions by their values."""
 
-    def __init__(self, q: Link, explorer: Any):
-        self.q, self.explorer = q, explorer
+    def __init__(self, q: Link, explorer: Any, start: int = 0, masked: bool = False):
+        self.q, self.explorer, self.start, self.masked = q, explorer, start, masked
 
     def __call__(self, obs: Any) -> np.ndarray:
-        return self.explorer(self.q(obs).array, 0)
+        return self.explorer(self.q(obs).array, 0, obs[MASK] != 0 if self.masked else None) + self.start
 
     def exported(self) -> tuple[Any, dict[str, Any]]:
-        return self.q, {"kind": "argmax", "start": 0}
+        return self.q, {"kind": "argmax", "start": self.start, **({"mask": MASK} if self.masked else {})}
