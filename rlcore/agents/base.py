@@ -122,8 +122,9 @@ def _state(part: Any) -> Any:
 
 def _check(part: Any, state: Any) -> None:
     if isinstance(part, dict):
-        if part.keys() != state.keys():
-            raise ValueError(f"load: expected a state for each of {', '.join(part)}, got {', '.join(state)}")
+        if not isinstance(state, dict) or part.keys() != state.keys():
+            got = ", ".join(state) if isinstance(state, dict) else repr(state)
+            raise ValueError(f"load: expected a state for each of {', '.join(part)}, got {got}")
         for name, inner in part.items():
             _check(inner, state[name])
     elif isinstance(part, np.random.Generator):

@@ -82,6 +82,7 @@ def test_parts_are_loaded_in_their_order():
         (lambda s: s.update(t=1.0), "t must be a whole number, got 1.0"),
         (lambda s: s.update(n_updates=True), "n_updates must be a whole number, got True"),
         (lambda s: s["rngs"].pop("acting"), "expected a state for each of acting, learning, got learning"),
+        (lambda s: s.update(rngs=3), "expected a state for each of acting, learning, got 3"),
         (lambda s: s["rngs"]["learning"].update(first={}), "random state is of None, this generator is a PCG64"),
         (lambda s: s.update(model=Made(1, size=4).model.state()), r"/W is \(4, 3\) float32 in the state"),
     ],
