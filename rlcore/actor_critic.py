@@ -14,7 +14,7 @@ from rlcore.autograd import links as L
 from rlcore.autograd.initializers import Orthogonal, Uniform, generate_array
 from rlcore.backend import xp_of
 from rlcore.bodies import MASK, body_of, one_image, split_mask
-from rlcore.heads import head_of
+from rlcore.heads import Gaussian, StateDependent, head_of
 from rlcore.networks import mlp
 from rlcore.tree import map_
 
@@ -123,6 +123,8 @@ def actor_critic(
     log_std: float = 0.0,
     share_layers: bool = False,
     lstm_hidden_size: int | None = None,
+    sde: bool = False,
+    full_std: bool = True,
     rng: np.random.Generator | None = None,
 ) -> ActorCritic | RecurrentActorCritic:
     """MLPs for policy and value; on one image a NatureCNN (512), which they share, and no layer in between.
@@ -130,9 +132,12 @@ def actor_critic(
     ortho_init: orthogonal weights with gain sqrt(2), 0.01 for the policy's last layer and 1 for the value's, zero
     biases; else uniform within 1 / sqrt(fan in). log_std: at the start, of continuous actions. share_layers: one MLP up
     to the last layers. lstm_hidden_size: a RecurrentActorCritic, its LSTM of so many units behind the layers that are
-    shared; if none are, one for policy and value each. Its weights are uniform within 1 / sqrt(units).
+    shared; if none are, one for policy and value each. Its weights are uniform within 1 / sqrt(units). sde: exploration
+    of Box actions by noise that depends on the state, `heads.StateDependent`.
     """
-    head = head_of(action_space, log_std)
+    head: Any = head_of(action_space, log_std)
+    if sde and not isinstance(head, Gaussian):
+        raise ValueError(f"use_sde needs the actions of one Box, got {action_space}")
     masked, observation_space = split_mask(observation_space, action_space)
     body, size = body_of(observation_space, rng)
     sizes = () if one_image(body) else tuple(hidden)
@@ -145,8 +150,13 @@ def actor_critic(
         lstms = [L.LSTMScan(size, lstm_hidden_size, uniform, uniform) for _ in range(1 if share_layers else 2)]
         size = lstm_hidden_size
     policy, value = (mlp(size, sizes, n, rng, activation) for n in (head.size, 1))
+    last: Link = policy
+    if sde:
+        policy.pop()
+        head = StateDependent(action_space, sizes[-1] if sizes else size, log_std, full_std, rng)
+        last = head.mean
     if ortho_init:
-        for part, gain in ((body, math.sqrt(2)), (policy, 0.01), (value, 1.0)):
+        for part, gain in ((body, math.sqrt(2)), (policy, math.sqrt(2)), (last, 0.01), (value, 1.0)):
             make_orthogonal(part, math.sqrt(2), gain, rng)
     if lstms:
         return RecurrentActorCritic(body, lstms, policy, value, head, masked)

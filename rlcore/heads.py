@@ -1,6 +1,6 @@
 """Heads: links from `size` numbers of a network to the distribution over actions of a space.
 
-`rows` is the (shape, dtype) of such actions, `to_env` gives what the environment takes, `numbers` what is exported.
+`rows` is the (shape, dtype) of such actions, and `to_env` gives what the environment takes.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd import ChainList, Link, Parameter
+from rlcore.autograd import ChainList, Link, Parameter, as_array
 from rlcore.autograd import functions as F
+from rlcore.autograd import links as L
 from rlcore.distributions import Bernoulli, Categorical, Independent, MultiCategorical, Normal, Product
+from rlcore.distributions.base import array_like
+from rlcore.networks import like_torch
 from rlcore.tree import map_
 
 
@@ -89,6 +92,46 @@ class Gaussian(Link):
 
     def exported(self) -> dict[str, Any]:
         return {"kind": "box", "shape": list(self.shape), "low": self.low, "high": self.high}
+
+
+class StateDependentNormal(Independent):
+    """A diagonal Gaussian around mean (N, n), its noise a linear function of features (N, k), which are constants.
+
+    log_std: of the function's coefficients, (k, n) or (k, 1). Raffin et al. 2021, eq. 8 to 10; its variance is raised
+    by 1e-6, as by Stable-Baselines3.
+    """
+
+    def __init__(self, mean: Any, features: Any, log_std: Any):
+        self.features = as_array(features)
+        variance = F.matmul(self.features * self.features, F.exp(2 * log_std)) + 1e-6
+        super().__init__(Normal(mean, F.sqrt(variance)))
+
+    def explored(self, coefficients: Any) -> tuple[Any, Any]:
+        """The actions (N, n) under noise with these coefficients (N, k, n), and their log_probs, as arrays."""
+        action = as_array(self.mean) + (self.features[:, None] @ coefficients)[:, 0]
+        return action, self.log_prob(action).array
+
+
+class StateDependent(Gaussian):
+    """Box actions: features (N, size) to means, by a linear layer, and to noise that depends on the state.
+
+    full_std: a deviation for each feature and action, else one for each feature.
+    """
+
+    def __init__(self, space: Any, size: int, log_std: float, full_std: bool, rng: np.random.Generator | None):
+        super().__init__(space, log_std)
+        n, self.size = self.size, size
+        self.log_std = Parameter(log_std, (size, n if full_std else 1))
+        self.mean = like_torch(L.Linear, size, n, fan_in=size, rng=rng)
+
+    def forward(self, out: Any) -> StateDependentNormal:
+        return StateDependentNormal(self.mean(out), out, self.log_std)
+
+    def coefficients(self, n: int, rng: np.random.Generator) -> Any:
+        """A draw of the noise function for each of n streams, (n, size, actions)."""
+        std = np.exp(self.log_std.array)
+        shape = (n, self.size, self.mean.b.array.size)
+        return array_like(std, rng.standard_normal(shape, dtype=np.float32)) * std
 
 
 class Several(ChainList):

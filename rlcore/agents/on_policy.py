@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from rlcore.actor_critic import RecurrentActorCritic, flat, headed
-from rlcore.agents.acting import Memory, resets
+from rlcore.agents.acting import Exploration, Memory, resets
 from rlcore.agents.base import Agent, Policy, rows_of
 from rlcore.agents.descent import Descent
 from rlcore.agents.recurrent import RecurrentPolicy
 from rlcore.autograd import as_array
 from rlcore.bodies import MASK
 from rlcore.buffers import Rollout
-from rlcore.returns import gae
+from rlcore.heads import StateDependent
+from rlcore.returns import rollout_gae
 from rlcore.stream import Step
 from rlcore.tree import Tree, leaves, map_
 
@@ -55,6 +56,10 @@ class OnPolicy(Agent):
         self.rollout, self.config = rollout, config
         self.rngs = dict(zip(GENERATORS, rng.spawn(len(GENERATORS))))
         self.acting_model = model.view()
+        self.exploration: Exploration | None = None
+        if isinstance(model.head, StateDependent):
+            every = getattr(config, "sde_sample_freq", None) or rollout.length
+            self.exploration = Exploration(model.head, every, self.rngs["acting"])
         self.t = 0  # rows observed
         self.n_updates = 0
 
@@ -66,7 +71,10 @@ class OnPolicy(Agent):
             extra["h"] = self.memory.of(len(next(leaves(obs))))
             distribution, after = self.acting_model.distribution(obs, extra["h"])
             self.memory.keep(after)
-        action, extra["log_prob"] = distribution.sample_log_prob(rng=self.rngs["acting"])
+        if self.exploration is None:
+            action, extra["log_prob"] = distribution.sample_log_prob(rng=self.rngs["acting"])
+        else:
+            action, extra["log_prob"] = self.exploration(distribution, len(self.rollout))
         extra["action"] = action
         return self.model.head.to_env(action), extra
 
@@ -139,14 +147,8 @@ class OnPolicy(Agent):
         config, c = self.config, self.rollout.columns
         rows = map_(flat, c)
         value = self._values(c)
-        following = np.concatenate((value[1:], c["final_value"][-1:]))
-        next_value = np.where(c["truncated"], c["final_value"], following)
-        ended = c["terminated"] | c["truncated"]
-        advantage = gae(
-            c["reward"], value, next_value, c["terminated"], ended, c["valid"], config.gamma, config.gae_lambda
-        )
         rows["value"] = value.ravel()
-        rows["advantage"] = advantage.ravel()
+        rows["advantage"] = rollout_gae(c, value, config.gamma, config.gae_lambda).ravel()
         rows["return"] = rows["advantage"] + rows["value"]
         taken = {name: rows[name] for name in ("obs", "action", "log_prob", "value", "advantage", "return")}
         if self.memory is not None:
@@ -198,13 +200,12 @@ class OnPolicy(Agent):
     def policy(self, deterministic: bool = True, rng: np.random.Generator | None = None) -> Policy:
         """The likeliest actions, or such as are drawn for training."""
         policy = ActorPolicy(self.acting_model, None if deterministic else rng or self.rngs["policy"])
-        if self.memory is None:
-            return policy
-        return RecurrentPolicy(Numbers(self.acting_model), policy.chosen, policy.head())
+        return policy if self.memory is None else RecurrentActorPolicy(policy)
 
     def parts(self) -> dict[str, Any]:
         parts = {"model": self.model, "rollout": self.rollout, "rngs": self.rngs}
-        return parts if self.memory is None else {**parts, "memory": self.memory}
+        own = {"memory": self.memory, "exploration": self.exploration}
+        return {**parts, **{name: part for name, part in own.items() if part is not None}}
 
 
 def rollout_columns(observation_space: Any, model: Any) -> dict[str, Tree]:
@@ -235,14 +236,36 @@ class ActorPolicy(Policy):
         return {**self.model.head.exported(), **({"mask": MASK} if self.model.masked else {})}
 
     def exported(self) -> tuple[Any, dict[str, Any]]:
-        return self.model.numbers, self.head()
+        model = self.model
+        return lambda obs: plain(model, model.numbers(obs)), self.head()
+
+
+class RecurrentActorPolicy(RecurrentPolicy):
+    """An `ActorPolicy` of a model with a memory, of which it keeps the state for its streams."""
+
+    def __init__(self, policy: ActorPolicy):
+        super().__init__(Numbers(policy.model), policy.chosen, policy.head())
+
+    def exported(self) -> tuple[Any, dict[str, Any]]:
+        model = self.model.actor_critic
+
+        def network(obs: Any, h: Tree) -> tuple[Any, Tree]:
+            out, h = model.numbers(obs, h)
+            return plain(model, out), h
+
+        return network, self.head
 
 
 class Numbers:
     """model(obs, h) gives the numbers for the head of a RecurrentActorCritic, and the state after the step."""
 
     def __init__(self, model: RecurrentActorCritic):
-        self.model, self.initial = model, model.initial
+        self.actor_critic, self.initial = model, model.initial
 
     def __call__(self, obs: Any, h: Tree) -> tuple[Any, Tree]:
-        return self.model.numbers(obs, h)
+        return self.actor_critic.numbers(obs, h)
+
+
+def plain(model: Any, out: Any) -> Any:
+    """The numbers of the likeliest actions alone."""
+    return model.head.mean(out) if isinstance(model.head, StateDependent) else out

@@ -47,6 +47,9 @@ class PPOConfig:
     ortho_init: bool = True  # orthogonal weights at the start
     log_std_init: LogStd = 0.0  # logarithm of the deviation of continuous actions at the start
 
+    use_sde: bool = False  # exploration of Box actions by noise that is a function of the state (Raffin et al. 2021)
+    sde_sample_freq: Count | None = None  # steps for which that function is kept; none: n_steps (-1 elsewhere)
+    full_std: bool = True  # of the function: a deviation for each feature and action, else one for each feature
     share_layers: bool = False  # hidden layers serve policy and value both, as an image's convolutions always do
     lstm_hidden_size: Count | None = (
         None  # units of an LSTM, one for policy and value each unless shared; none: no LSTM
@@ -89,6 +92,8 @@ class PPO(OnPolicy):
             activation=activation,
             ortho_init=config.ortho_init,
             log_std=config.log_std_init,
+            sde=config.use_sde,
+            full_std=config.full_std,
             share_layers=config.share_layers,
             lstm_hidden_size=config.lstm_hidden_size,
             rng=init,

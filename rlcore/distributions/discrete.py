@@ -128,7 +128,7 @@ class LogProbEntropy(Function):
 
     def backward(self, gys: Any, logit: Any, x: Any, entropy: Any, p: Any, log_p: Any) -> Any:
         chosen, spread = gys[0], gys[1]
-        g = 0 if chosen is None else chosen * ((x == arange_beside(x, len(p))[:, None]) - p)
+        g: Any = 0 if chosen is None else chosen * ((x == arange_beside(x, len(p))[:, None]) - p)
         if spread is not None:
             rise = log_p + entropy
             rise *= p
