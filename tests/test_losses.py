@@ -5,7 +5,8 @@ import pytest
 
 from rlcore.autograd import Variable, grad
 from rlcore.autograd import functions as F
-from rlcore.losses import actor_critic_loss, ppo_loss
+from rlcore.autograd.gradient_check import check_double_backward
+from rlcore.losses import actor_critic_loss, ppo_loss, soft_policy_loss, squared_errors
 from rlcore.rng import generator
 
 
@@ -107,3 +108,37 @@ def test_the_actor_critic_loss_is_its_formula(ent_coef):
         np.testing.assert_allclose(0 if a is None else a.array, b.array, rtol=1e-12, atol=1e-15)
     (a,), (b,) = grad([F.sum(one[2] * target)], columns[2:]), grad([F.sum(two[2] * target)], again[2:])
     np.testing.assert_allclose(a.array, b.array, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("weight", "expected"), [(None, 4.5), (np.array([1.0, 0.5]), 3.5)])
+def test_squared_errors_of_two_critics_by_hand(weight, expected):
+    """Errors 1 and 3 of the first transition, 2 and -2 of the second: (1 + 9 + 4 + 4) / 4 without weights."""
+    q, goal = Variable(np.array([[2.0, 1.0], [4.0, -3.0]])), np.array([1.0, -1.0])
+    errors = np.array([[1.0, 2.0], [3.0, -2.0]])
+    w = np.ones(2) if weight is None else weight
+    loss = squared_errors(q, goal, weight)
+    loss.backward()
+    assert loss.array == pytest.approx(expected)
+    np.testing.assert_allclose(q.grad, w * errors / 2)
+
+
+def test_the_soft_policy_loss_by_hand():
+    """0.5 * log_prob less the lesser value: (0.5 - 2 - 1 - 3) / 2."""
+    log_prob, q = Variable(np.array([1.0, -2.0])), Variable(np.array([[2.0, 5.0], [4.0, 3.0]]))
+    loss = soft_policy_loss(log_prob, q, np.array([0.5]))
+    loss.backward()
+    assert loss.array == pytest.approx(-2.75)
+    np.testing.assert_allclose(log_prob.grad, [0.25, 0.25])
+    np.testing.assert_allclose(q.grad, [[-0.5, 0], [0, -0.5]])
+
+
+@pytest.mark.parametrize("weight", [None, generator(5).uniform(size=6)])
+def test_second_derivatives_of_losses_of_control(weight):
+    """Through the formulas made of other ops, against differences."""
+    rng = generator(0)
+    q, goal, log_prob, alpha = rng.normal(size=(2, 6)), rng.normal(size=6), rng.normal(size=6), np.array([0.3])
+
+    def both(x, y):
+        return squared_errors(x, goal, weight) * 2 + F.square(soft_policy_loss(y, x, alpha))
+
+    check_double_backward(both, (q, log_prob), np.array(1.5), [rng.normal(size=(2, 6)), rng.normal(size=6)], rng=rng)

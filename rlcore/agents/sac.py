@@ -36,7 +36,7 @@ class SACConfig(ContinuousConfig):
         """The weight of the entropy at the start, and whether it is learned."""
         text = str(self.ent_coef)
         learned = text == "auto" or text.startswith("auto_")
-        coef = _number(text.removeprefix("auto").removeprefix("_") or "1")
+        coef = 1.0 if text == "auto" else _number(text.removeprefix("auto_"))
         if not 0 <= coef < 1e6 or (learned and coef == 0):
             raise ValueError(f"ent_coef must be a number from 0 on, 'auto', or 'auto_0.1', got {self.ent_coef!r}")
         return coef, learned
