@@ -3,10 +3,13 @@
 from rlcore.agents.a2c import A2C, A2CConfig
 from rlcore.agents.base import Agent, Policy
 from rlcore.agents.c51 import CategoricalDQN, CategoricalDQNConfig
+from rlcore.agents.ddpg import DDPG, DDPGConfig
 from rlcore.agents.descent import NonFiniteError
 from rlcore.agents.dqn import DQN, DoubleDQN, DQNConfig
 from rlcore.agents.ppo import PPO, PPOConfig
 from rlcore.agents.qr_dqn import QRDQN, QRDQNConfig
+from rlcore.agents.sac import SAC, SACConfig
+from rlcore.agents.td3 import TD3, TD3Config
 
 __all__ = [
     "A2C",
@@ -18,6 +21,12 @@ __all__ = [
     "QRDQNConfig",
     "DQN",
     "PPO",
+    "SAC",
+    "SACConfig",
+    "DDPG",
+    "DDPGConfig",
+    "TD3",
+    "TD3Config",
     "Agent",
     "DQNConfig",
     "DoubleDQN",
@@ -32,5 +41,8 @@ ALGORITHMS: dict[str, type[Agent]] = {  # by the names that the command line kno
     "c51": CategoricalDQN,
     "qr-dqn": QRDQN,
     "ppo": PPO,
+    "ddpg": DDPG,
+    "td3": TD3,
+    "sac": SAC,
     "a2c": A2C,
 }
