@@ -222,9 +222,10 @@ def _bits(how: Any, out: Any, obs: Any) -> Any:
 
 def _box(how: Any, out: Any, obs: Any) -> Any:
     low, high = (np.asarray(how[name], np.float32) for name in ("low", "high"))
+    out = out.reshape(-1, *how["shape"])
     if how.get("squash"):
-        return low + (np.tanh(out).reshape(-1, *how["shape"]) + 1) * 0.5 * (high - low)
-    return out.reshape(-1, *how["shape"]).clip(low, high)
+        out = np.tanh(out) * (high / 2 - low / 2) + (high / 2 + low / 2)
+    return out.clip(low, high)
 
 
 def _several(how: Any, out: Any, obs: Any) -> Any:

@@ -129,7 +129,10 @@ def _bits(g: _Graph, how: Any, out: str, obs: Any) -> Any:
 
 
 def _box(g: _Graph, how: Any, out: str, obs: Any) -> Any:
-    return _within(g, g.reshape(out, 0, *how["shape"]), how["low"], how["high"]), "float32", how["shape"]
+    low, high, out = how["low"], how["high"], g.reshape(out, 0, *how["shape"])
+    if how.get("squash"):
+        out = g("Add", g("Mul", g("Tanh", out), high / 2 - low / 2), high / 2 + low / 2)
+    return _within(g, out, low, high), "float32", how["shape"]
 
 
 def _within(g: _Graph, x: str, low: Any, high: Any) -> str:

@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from rlcore.agents import DQN, PPO
+from rlcore.agents import DQN, PPO, SAC, TD3
 from rlcore.envs import SerialEnv
 from rlcore.envs.wrappers import (
     CastObservation,
@@ -82,6 +82,8 @@ CASES = [
     Case("nested", PPO, NESTED, spaces.Dict(x=THREE, y=spaces.Tuple((FORCE, spaces.MultiBinary(2))))),
     Case("nested, normalised", PPO, NESTED, THREE, (NormalizeObservation,)),
     Case("masked", PPO, MASKED, THREE),
+    Case("squashed", TD3, VECTOR, FORCE, settings={"buffer_size": 300, "hidden": (8,)}),
+    Case("squashed mean", SAC, NESTED, FORCE, (RescaleAction,), settings={"buffer_size": 300, "hidden": (8, 8)}),
     Case("masked, flattened and stacked", PPO, MASKED, THREE, (FlattenObservation, lambda env: FrameStack(env, 2))),
 ]
 
