@@ -55,7 +55,8 @@ class Replay:
     ):
         if capacity < self.LEAST:
             raise ValueError(
-                f"a replay holds at least {self.LEAST} rows, a transition and its successor, got capacity {capacity}"
+                f"a replay holds at least {self.LEAST} rows, those of a transition and its successor, "
+                f"got capacity {capacity}"
             )
         if n_step < 1:
             raise ValueError(f"n_step counts the rewards of a return, at least 1, got {n_step}")
@@ -236,7 +237,7 @@ class Replay:
         if self.LEAST * (stream + n) > self.capacity:
             raise ValueError(
                 f"a replay of {self.capacity} rows is too small for {stream + n} streams: "
-                f"a transition and its successor of each take {self.LEAST * (stream + n)} rows"
+                f"those of a transition and its successor of each are {self.LEAST * (stream + n)}"
             )
         flag = np.zeros(1, bool)
         expected = {**self._columns, "final_obs": self._columns["obs"]}
