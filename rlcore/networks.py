@@ -13,7 +13,7 @@ from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
 from rlcore.autograd.initializers import LeCunUniform, Uniform
 from rlcore.backend import xp_of
-from rlcore.tree import leaves, map_
+from rlcore.tree import Tree, map_
 
 
 def like_torch(link: Any, in_size: int, *args: Any, fan_in: int, rng: np.random.Generator | None, **named: Any) -> Any:
@@ -196,15 +196,15 @@ class Recurrent(Link):
     """`body`, an LSTM over time and a head: model(x, h, reset) gives (T, N, out_size) and the state h after it.
 
     x: (T, N, *observation), or one step (N, *observation), or dicts and tuples of such; body takes rows of observations
-    to (rows, features), of which the first array has observation_ndim axes. h: (h, c) of (N, hidden), None for zeros;
-    where reset, bool (T, N), is True, the state is zeroed before the step. head: (rows, hidden) to (rows, out_size),
-    linear if None. The LSTM's weights are uniform within 1 / sqrt(hidden).
+    to (rows, features). observation_ndim: axes of an observation, nested as that is. h: (h, c) of (N, hidden), None for
+    zeros; where reset, bool (T, N), is True, the state is zeroed before the step. head: (rows, hidden) to (rows,
+    out_size), linear if None. The LSTM's weights are uniform within 1 / sqrt(hidden).
     """
 
     def __init__(
         self,
         body: Link,
-        observation_ndim: int,
+        observation_ndim: Tree,
         features: int,
         hidden: int,
         out_size: int,
@@ -213,7 +213,11 @@ class Recurrent(Link):
         rng: np.random.Generator | None = None,
     ):
         super().__init__()
-        self.observation_ndim, self.features, self.hidden = observation_ndim, features, hidden
+        self.features, self.hidden, self.path = features, hidden, []  # path: of keys, to one array of an observation
+        while isinstance(observation_ndim, (dict, tuple)):
+            self.path.append(next(iter(observation_ndim)) if isinstance(observation_ndim, dict) else 0)
+            observation_ndim = observation_ndim[self.path[-1]]
+        self.ndim = observation_ndim
         uniform = Uniform(1 / math.sqrt(hidden), rng=rng)
         self.body = body
         self.lstm = L.LSTMScan(features, hidden, uniform, uniform)
@@ -225,8 +229,10 @@ class Recurrent(Link):
         return xp_of(b).zeros((n, self.hidden), b.dtype), xp_of(b).zeros((n, self.hidden), b.dtype)
 
     def forward(self, x: Any, h: Any = None, reset: Any = None) -> tuple[Any, Any]:
-        first = next(leaves(x))
-        time = first.shape[: first.ndim - self.observation_ndim]  # (T, N) or (N,)
+        part = x
+        for key in self.path:
+            part = part[key]
+        time = part.shape[: part.ndim - self.ndim]  # (T, N) or (N,)
         if len(time) == 1:
             out, h = self.lstm(self.body(x), h, reset)
             return self.head(out), h

@@ -6,8 +6,10 @@ from rlcore.agents.c51 import CategoricalDQN, CategoricalDQNConfig
 from rlcore.agents.ddpg import DDPG, DDPGConfig
 from rlcore.agents.descent import NonFiniteError
 from rlcore.agents.dqn import DQN, DoubleDQN, DQNConfig
+from rlcore.agents.drqn import DRQN, DRQNConfig
 from rlcore.agents.ppo import PPO, PPOConfig
 from rlcore.agents.qr_dqn import QRDQN, QRDQNConfig
+from rlcore.agents.r2d2 import R2D2, R2D2Config
 from rlcore.agents.sac import SAC, SACConfig
 from rlcore.agents.td3 import TD3, TD3Config
 
@@ -20,6 +22,10 @@ __all__ = [
     "QRDQN",
     "QRDQNConfig",
     "DQN",
+    "DRQN",
+    "DRQNConfig",
+    "R2D2",
+    "R2D2Config",
     "PPO",
     "SAC",
     "SACConfig",
@@ -40,6 +46,8 @@ ALGORITHMS: dict[str, type[Agent]] = {  # by the names that the command line kno
     "double-dqn": DoubleDQN,
     "c51": CategoricalDQN,
     "qr-dqn": QRDQN,
+    "drqn": DRQN,
+    "r2d2": R2D2,
     "ppo": PPO,
     "ddpg": DDPG,
     "td3": TD3,
