@@ -35,10 +35,12 @@ def alike(one, two):
 def test_it_does_what_the_agent_does(tmp_path, case):
     agent, env, other = built(case)
     export_policy(tmp_path / "p", agent.policy(), env)
-    policy, (network, _) = load_policy(tmp_path / "p"), agent.policy().exported()
-    for seen, told in played(agent.policy(), other, 6):
+    policy, acting = load_policy(tmp_path / "p"), agent.policy()
+    network, _ = acting.exported()
+    for seen, told in played(acting, other, 6):
         alike(policy(seen), told)
-        numbers = network(other.obs).array
+        out = network(other.obs) if acting.state is None else network(other.obs, acting.state)[0]
+        numbers = out.array
         np.testing.assert_allclose(policy.network(other.obs), numbers, rtol=1e-4, atol=1e-5)
         assert np.unique(numbers).size > 4  # or little would have been compared
 
@@ -67,6 +69,26 @@ def test_stacked_frames_begin_anew_where_an_episode_does(tmp_path):
     after = policy(second)
     alike(after[0], load_policy(tmp_path / "p")(second)[0])
     alike(after[1], moved[1])
+
+
+def test_what_a_network_remembers_begins_anew_where_an_episode_does(tmp_path):
+    agent, env, _ = built(next(case for case in CASES if case.name == "with a memory"))
+    export_policy(tmp_path / "p", agent.policy(), env)
+    policy, own, obs = load_policy(tmp_path / "p"), agent.policy(), np.float32(np.eye(2, 5))
+    for mask in (None, [True, False], [False, False], None, [True, True]):
+        for _ in range(3):
+            alike(policy(obs), own(obs))
+            for ours, theirs in zip(policy.state, own.state):
+                np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+        before = [array.copy() for array in policy.state]
+        given = policy.state
+        for each in (policy, own):
+            each.reset(mask if mask is None else np.array(mask))
+        np.testing.assert_array_equal(given, before)  # what was given away stays as it was
+    policy(obs[0])  # another number of streams: they begin
+    fresh = load_policy(tmp_path / "p")
+    fresh(obs[0])
+    np.testing.assert_array_equal(policy.state, fresh.state)
 
 
 def test_it_needs_numpy_and_nothing_else(tmp_path):

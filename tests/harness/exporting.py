@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from rlcore.agents import DQN, PPO, SAC, TD3
+from rlcore.agents import DQN, DRQN, PPO, R2D2, SAC, TD3
 from rlcore.envs import SerialEnv
 from rlcore.envs.wrappers import (
     CastObservation,
@@ -84,6 +84,12 @@ CASES = [
     Case("masked", PPO, MASKED, THREE),
     Case("squashed", TD3, VECTOR, FORCE, settings={"buffer_size": 300, "hidden": (8,)}),
     Case("squashed mean", SAC, NESTED, FORCE, (RescaleAction,), settings={"buffer_size": 300, "hidden": (8, 8)}),
+    Case("with a memory", DRQN, VECTOR, spaces.Discrete(3, start=5)),
+    Case("dueling, with a memory", R2D2, spaces.Discrete(6, start=2), THREE),
+    Case("frames, with a memory", DRQN, FRAMES, THREE, settings={"buffer_size": 100}),
+    Case("masked and nested, with a memory", R2D2, spaces.Dict(**MASKED, more=NESTED), THREE),
+    Case("stacked, with a memory", DRQN, VECTOR, THREE, (lambda env: FrameStack(env, 2),)),
+    Case("actor-critic with a memory", PPO, VECTOR, FORCE, settings={"lstm_hidden_size": 8}),
     Case("masked, flattened and stacked", PPO, MASKED, THREE, (FlattenObservation, lambda env: FrameStack(env, 2))),
 ]
 

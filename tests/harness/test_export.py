@@ -26,10 +26,10 @@ W = np.float32(np.random.Generator(np.random.PCG64(0)).standard_normal((5, 24)))
 W3 = W.reshape(5, 6, 4)[:2]
 
 
-def lstm(x, h, c):
+def lstm(x, h, c, **named):
     flat = W.ravel()
-    ys, _, c = F.lstm_scan(x, h, c, flat.reshape(20, 6), flat[:100].reshape(20, 5), flat[100:])
-    return F.concat([ys[0], ys[1], c], axis=1)
+    ys, _, c = F.lstm_scan(x, h, c, flat.reshape(20, 6), flat[:100].reshape(20, 5), flat[100:], **named)
+    return F.concat([ys[0], ys[-1], c], axis=1)
 
 
 NETWORKS = {
@@ -113,6 +113,10 @@ def test_constants_are_folded_and_kept_as_they_are():
         ),
         (lambda x: F.tanh(x) if len(x) < 4 else F.relu(x), "other ops for other observations"),
         (lambda x: x if False else F.tanh(x)[np.array([0, 1])], "by an array of indices"),
+        (
+            lambda x: lstm(x[:2, 0][None], x[:2, 2, :5], x[:2, 3, :5], reset=np.ones((1, 2), bool)),
+            "an LSTM whose state is reset inside a sequence",
+        ),
     ],
 )
 def test_what_cannot_be_exported_is_said(network, message):

@@ -38,11 +38,17 @@ def test_it_does_what_the_policy_does(tmp_path, case, n_envs):
     policy = load_policy(tmp_path / "p")
     session = onnxruntime.InferenceSession(tmp_path / "p.onnx")
     stacks = [how for how in policy.description["before"] if how["kind"] == "frame_stack"]
+    states = [np.zeros((n_envs, *how["shape"]), how["dtype"]) for how in policy.description["state"]]
     for seen, _ in played(agent.policy(), other, 4):
-        policy.reset()  # each observation is a first one: its stack is itself, repeated
+        if stacks:
+            policy.reset()  # each observation is a first one: its stack is itself, repeated
+            states = [np.zeros_like(array) for array in states]
         given = stacked(seen, stacks[0]["k"]) if stacks else seen
-        inputs = dict(zip((i.name for i in session.get_inputs()), leaves(given)))
-        alike(tuple(session.run(None, inputs)), tuple(leaves(policy(seen))))
+        inputs = dict(zip((i.name for i in session.get_inputs()), [*leaves(given), *states]))
+        outputs = session.run(None, inputs)
+        wanted = (*leaves(policy(seen)), *policy.state)
+        alike(tuple(outputs), wanted)
+        states = outputs[len(outputs) - len(states) :]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
