@@ -10,10 +10,13 @@ from rlcore.agents.drqn import DRQN, DRQNConfig
 from rlcore.agents.ppo import PPO, PPOConfig
 from rlcore.agents.qr_dqn import QRDQN, QRDQNConfig
 from rlcore.agents.r2d2 import R2D2, R2D2Config
+from rlcore.agents.reinforce import REINFORCE, REINFORCEConfig
 from rlcore.agents.sac import SAC, SACConfig
 from rlcore.agents.td3 import TD3, TD3Config
 
 __all__ = [
+    "REINFORCE",
+    "REINFORCEConfig",
     "A2C",
     "A2CConfig",
     "ALGORITHMS",
@@ -53,4 +56,5 @@ ALGORITHMS: dict[str, type[Agent]] = {  # by the names that the command line kno
     "td3": TD3,
     "sac": SAC,
     "a2c": A2C,
+    "reinforce": REINFORCE,
 }

@@ -108,7 +108,7 @@ class A2C(OnPolicy):
         advantage = rollout_gae(columns, v, config.gamma, config.gae_lambda)
         target = (advantage + v).ravel()
         advantage = advantage.ravel()
-        log_prob, entropy = distribution.log_prob(map_(flat, columns["action"])), distribution.entropy
+        log_prob, entropy = distribution.log_prob_entropy(map_(flat, columns["action"]))
         if not valid.all():
             at = valid.ravel().nonzero()[0]
             log_prob, entropy, value, advantage, target = (x[at] for x in (log_prob, entropy, value, advantage, target))

@@ -68,6 +68,13 @@ class Rollout:
         """Begin anew."""
         self._steps = 0
 
+    def drop(self, n: int) -> None:
+        """Forget the first n steps."""
+        left = self._steps - n
+        for _, column in named_leaves(self.columns):
+            column[:left] = column[n : self._steps]
+        self._steps = left
+
     def state(self) -> dict[str, Any]:
         """The steps that are there, as live arrays."""
         columns = {name: map_(lambda c: c[: self._steps], column) for name, column in self.columns.items()}

@@ -124,3 +124,18 @@ def test_a_broken_state_changes_nothing(spoil, message):
     with pytest.raises(ValueError, match=message):
         other.load(state)
     assert len(other) == 3
+
+
+def test_the_first_steps_are_dropped_and_the_others_stay():
+    rollout = filled(4)
+    rollout.drop(3)
+    assert (len(rollout), rollout.full) == (1, False)
+    step, given = rows(7)
+    rollout.add(step, **given)
+    expected = np.arange(3) + 10 * np.array([[3], [7]])
+    np.testing.assert_array_equal(rollout.columns["reward"][:2], expected)
+    np.testing.assert_array_equal(rollout.columns["obs"]["y"][0][:2], expected)
+    rollout.drop(0)
+    assert len(rollout) == 2
+    rollout.drop(2)
+    assert len(rollout) == 0
