@@ -11,12 +11,13 @@ from gymnasium import spaces
 
 import rlcore
 from rlcore import api
-from rlcore.agents import DQN
+from rlcore.agents import DQN, DRQN
 from rlcore.envs import SerialEnv
 from rlcore.envs.toy import Chain, HashChain
 from rlcore.explorers import Schedule
 from rlcore.harness import RunFolder, load_state, newest_state, train
 from rlcore.harness.checkpoint import load_parts
+from rlcore.rng import generator
 
 QUICK = dict(learning_starts=50, update_every=4, gradient_steps=1, batch_size=8, hidden=(8,), buffer_size=500)
 
@@ -39,6 +40,36 @@ def test_the_short_form_trains_and_predicts():
     assert {int(run.predict(np.zeros(4), deterministic=False)[0]) for _ in range(200)} == {0, 1}
     assert run.evaluate(3).shape == (3,)
     assert run.learn(100).t == 300
+
+
+def test_predict_takes_and_gives_the_state_of_a_policy_that_remembers():
+    run = api.Run(DRQN, None, "CartPole-v1", seed=0, **QUICK)
+    policy, seen, state = run.agent.policy(), generator(0).normal(size=(6, 2, 4)).astype(np.float32), None
+    for t, obs in enumerate(seen):
+        start = np.array([t == 3, False])
+        policy.reset(start)
+        action, after = run.predict(obs, state, start)
+        assert action.tolist() == policy(obs).tolist()
+        np.testing.assert_array_equal(after, policy.state)
+        if t:
+            again, _ = run.predict(obs, state, start)  # what was given is not written to
+            assert again.tolist() == action.tolist()
+        state = after
+    action, state = run.predict(seen[0, 0])
+    assert action in run.env.action_space
+    assert [h.shape for h in state] == [(1, 64)] * 2
+    np.testing.assert_array_equal(run.predict(seen[1, 0], state, True)[1], run.predict(seen[1, 0])[1])
+    for wrong, message in (
+        ((state[0], state[0][:, :3]), r"recurrent state: column h/1: expected float32 \(1, 64\), got float32 \(1, 3\)"),
+        (state[0], "recurrent state: column h/0: expected .*, got no array"),
+        (7, "got no array"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run.predict(seen[1, 0], wrong)
+    with pytest.raises(ValueError, match="observations of 2 streams, but the recurrent state is that of 1"):
+        run.predict(seen[1], state)
+    with pytest.raises(ValueError, match=r"a mask of the 1 streams, \(1,\), got \(2,\)"):
+        run.predict(seen[1, 0], state, [True, False])
 
 
 def test_double_dqn_has_a_short_form_too():

@@ -17,6 +17,7 @@ from rlcore.harness import Evaluation, Recorder, evaluate, load_state, train
 from rlcore.rng import default, generator, state_of
 from rlcore.tree import named_leaves
 from tests.harness.fakes import Always, Hashing, Scripted, Wanderer, one_step, scalars, scores
+from tests.learning.tasks import TMaze
 
 module = sys.modules["rlcore.harness.evaluate"]  # the package gives the function of this name
 
@@ -51,6 +52,29 @@ def test_short_episodes_are_not_favoured():
 def test_a_quota_that_does_not_divide():
     assert evaluate(Always(), Scripted([3, 1, 2], [3.0, 1.0, 2.0]), 5)[0].tolist() == [3, 1, 2, 3, 1]
     assert evaluate(Always(), Scripted([3, 1, 2], [3.0, 1.0, 2.0]), 2)[0].tolist() == [3, 1]
+
+
+class Recalls(Policy):
+    """Turns to the side that it saw first: of a state that is not forgotten that is one of an episode before."""
+
+    sides = None
+
+    def __call__(self, obs):
+        self.sides = np.zeros(len(obs)) if self.sides is None else self.sides
+        self.sides = np.where(self.sides == 0, obs[:, 0], self.sides)
+        return (self.sides > 0).astype(np.int64)
+
+    def reset(self, mask=None):
+        self.sides = None if mask is None else np.where(mask, 0, self.sides)
+
+
+@pytest.mark.parametrize("n_envs", [1, 3, 8])
+def test_a_policy_that_remembers_forgets_at_the_ends_of_episodes_alone(n_envs):
+    policy, env = Recalls(), SerialEnv(lambda: TMaze(2, spread=6), n_envs, seed=1)
+    for _ in range(2):  # the second evaluation begins where the first one was left, in the midst of episodes
+        returns, lengths = evaluate(policy, env, 30)
+        assert returns.tolist() == [1] * 30
+        assert len(set(lengths.tolist())) == 7
 
 
 def test_it_starts_over_each_time():
