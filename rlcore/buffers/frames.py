@@ -129,17 +129,16 @@ class FrameReplay(Backward):
         self._batch["obs"], self._batch["next_obs"] = self._window[:, :k], self._window[:, -k:]
 
     def _take_obs(self, at: Array, succ: Array) -> None:
-        later = succ[None] if self.n_step == 1 else self._back(succ, self.k)
-        frames = np.concatenate((self._back(at, self.k), later))
+        later = succ[None] if self.n_step == 1 else self._stack(succ)
+        frames = np.concatenate((self._stack(at), later))
         self._frames.take(frames.T, 0, self._window, "clip")
 
-    def _back(self, at: Array, n: int) -> Array:
-        """The slots (n, ...) of n rows up to those in slots `at`."""
-        slots = np.empty((n, len(at)), np.int64)
+    def _stack(self, at: Array) -> Array:
+        """The slots (k, n) of the frames of the stacks in slots `at`, which are whole."""
+        slots = np.empty((self.k, len(at)), np.int64)
         slots[-1] = at
-        for i in range(n - 1, 0, -1):
-            self._prev.take(slots[i], 0, slots[i - 1], "clip")
-            slots[i - 1] %= self._ring
+        for i in range(self.k - 1, 0, -1):
+            np.remainder(self._prev.take(slots[i]), self._ring, slots[i - 1])
         return slots
 
     def _admit(self, obs: Tree, action: Tree, step: Step, extra: Mapping[str, Tree], stream: int) -> None:
@@ -173,8 +172,12 @@ class FrameSequences(FrameReplay, SequenceReplay):
         self._batch["obs"] = np.moveaxis(stacks, -1, 2)
 
     def _take_sequences(self, walk: Array) -> None:
-        first = self._back(walk[self.burn_in], self.burn_in + self.k)
-        self._frames.take(np.concatenate((first, walk[self.burn_in + 1 :])), 0, self._window, "clip")
+        frames = np.concatenate((walk[: self.k - 1], walk))
+        for i in range(
+            self.burn_in + self.k - 1, 0, -1
+        ):  # not by way of the walk, which ends where the older frames are
+            frames[i - 1], _ = self._before(frames[i])
+        self._frames.take(frames, 0, self._window, "clip")
 
 
 class PrioritizedFrameSequences(PrioritizedSequences, FrameSequences):
