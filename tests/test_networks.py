@@ -7,6 +7,7 @@ from gymnasium import spaces
 from rlcore.autograd import functions as F
 from rlcore.autograd import grad
 from rlcore.autograd.config import using_config
+from rlcore.bodies import body_of
 from rlcore.networks import Floats, ImpalaCNN, NatureCNN, OneHot, Recurrent, mlp
 from rlcore.q_networks import q_network
 from rlcore.rng import generator
@@ -141,6 +142,24 @@ def test_a_recurrent_network_takes_steps_or_sequences():
     pixels = Recurrent(NatureCNN((1, 36, 36), 8, rng=generator(0)), 3, 8, 5, 2, rng=generator(0))
     assert pixels(frames)[0].shape == (2, 3, 2)
     assert pixels(frames[0])[0].shape == (3, 2)
+
+
+@pytest.mark.parametrize("ndim", [{"b": 3, "a": 1}, {"a": 1, "b": 3}])
+def test_a_recurrent_network_takes_nested_observations_in_any_order(ndim):
+    space = spaces.Dict(a=spaces.Box(-1, 1, (2,)), b=spaces.Box(0, 255, (1, 36, 36), np.uint8))
+    body, size = body_of(space, generator(0))
+    head = mlp(5, (4,), 3, generator(1))
+    model = Recurrent(body, ndim, size, 5, 3, head=head, rng=generator(0))
+    obs = {"b": pixels(4, 2, 1, 36, 36), "a": numbers(4, 2, 2).astype(np.float32)}
+    whole, (h, c) = model(obs, model.initial(2))
+    assert whole.shape == (4, 2, 3)
+    state = model.initial(2)
+    for t in range(4):
+        out, state = model({key: part[t] for key, part in obs.items()}, state)
+        np.testing.assert_allclose(out.array, whole.array[t], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(state[0].array, h.array, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(state[1].array, c.array, rtol=1e-4, atol=1e-5)
+    assert [(part.shape, part.dtype, part.any()) for part in model.initial(3)] == [((3, 5), np.float32, False)] * 2
 
 
 def numbers(*shape):
