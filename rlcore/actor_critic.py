@@ -91,7 +91,10 @@ class RecurrentActorCritic(Link):
         return headed(self, out, obs), states
 
     def numbers(self, obs: Any, h: Any) -> tuple[Any, Any]:
-        """The numbers (N, n) of which the head makes the distribution in one step, and the state after it."""
+        """The numbers (N, n) of which the head makes the distribution in one step, and the state after it.
+
+        h may be of the first LSTM alone, which is the policy's.
+        """
         features = self.body(obs)
         outs, states = zip(*[lstm(features, state) for lstm, state in zip(self.lstms, h)])
         return self.policy(outs[0]), states

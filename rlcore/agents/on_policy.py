@@ -33,7 +33,7 @@ class OnPolicy(Agent):
     them. rng: acting, learning and stochastic policies draw from children of it.
     """
 
-    COUNTS = ("t", "n_updates")
+    COUNTS: tuple[str, ...] = ("t", "n_updates")
 
     def __init__(
         self,
@@ -257,10 +257,13 @@ class RecurrentActorPolicy(RecurrentPolicy):
 
 
 class Numbers:
-    """model(obs, h) gives the numbers for the head of a RecurrentActorCritic, and the state after the step."""
+    """model(obs, h) gives the numbers for the head of a RecurrentActorCritic, and its policy's state after the step."""
 
     def __init__(self, model: RecurrentActorCritic):
-        self.actor_critic, self.initial = model, model.initial
+        self.actor_critic = model
+
+    def initial(self, n: int) -> Tree:
+        return self.actor_critic.initial(n)[:1]
 
     def __call__(self, obs: Any, h: Tree) -> tuple[Any, Tree]:
         return self.actor_critic.numbers(obs, h)

@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from rlcore.agents import DQN, DRQN, PPO, R2D2, SAC, TD3
+from rlcore.agents import DQN, DRQN, PPO, QRDQN, R2D2, SAC, TD3, CategoricalDQN, DoubleDQN, Rainbow
 from rlcore.envs import SerialEnv
 from rlcore.envs.wrappers import (
     CastObservation,
@@ -68,6 +68,14 @@ CASES = [
     Case("frames", DQN, FRAMES, THREE, settings={"buffer_size": 100}),
     Case("frames, channels last", DQN, spaces.Box(0, 255, (40, 44, 3), np.uint8), THREE, settings={"buffer_size": 100}),
     Case("flattened", DQN, NESTED, THREE, (FlattenObservation,)),
+    Case("discrete from 5", DoubleDQN, VECTOR, spaces.Discrete(3, start=5)),
+    Case("masked values", DQN, MASKED, THREE),
+    Case("nested values", DQN, NESTED, THREE, settings={"dueling": True}),
+    Case("dueling frames", DQN, FRAMES, THREE, settings={"buffer_size": 100, "dueling": True}),
+    Case("categorical", CategoricalDQN, VECTOR, THREE, settings={"n_atoms": 7}),
+    Case("categorical, masked", CategoricalDQN, MASKED, THREE, settings={"n_atoms": 7, "dueling": True}),
+    Case("quantiles", QRDQN, VECTOR, THREE, settings={"n_quantiles": 6}),
+    Case("rainbow", Rainbow, VECTOR, THREE, settings={"buffer_size": 100, "n_atoms": 7, "hidden": (8, 8)}),
     Case("logits", PPO, VECTOR, spaces.Discrete(3, start=5)),
     Case("relu", PPO, VECTOR, THREE, settings={"activation": "relu", "hidden": (8, 8)}),
     Case("shared frames", PPO, FRAMES, THREE),
@@ -81,6 +89,11 @@ CASES = [
     Case("cast", PPO, spaces.Box(0, 255, (6,), np.uint8), THREE, (CastObservation, NormalizeObservation)),
     Case("nested", PPO, NESTED, spaces.Dict(x=THREE, y=spaces.Tuple((FORCE, spaces.MultiBinary(2))))),
     Case("nested, normalised", PPO, NESTED, THREE, (NormalizeObservation,)),
+    Case("one network", PPO, VECTOR, THREE, settings={"share_layers": True}),
+    Case("state-dependent noise", PPO, VECTOR, FORCE, settings={"use_sde": True}),
+    Case("memory", PPO, VECTOR, THREE, settings={"lstm_hidden_size": 6}),
+    Case("memory, noise", PPO, NESTED, FORCE, settings={"lstm_hidden_size": 6, "use_sde": True, "share_layers": True}),
+    Case("memory, masked", PPO, MASKED, THREE, settings={"lstm_hidden_size": 6}),
     Case("masked", PPO, MASKED, THREE),
     Case("squashed", TD3, VECTOR, FORCE, settings={"buffer_size": 300, "hidden": (8,)}),
     Case("squashed mean", SAC, NESTED, FORCE, (RescaleAction,), settings={"buffer_size": 300, "hidden": (8, 8)}),
