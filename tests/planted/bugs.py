@@ -1,4 +1,4 @@
-"""The bugs: what is wrong, the text that is replaced and what stands there instead, and the tests that must fail."""
+"""The bugs: what is wrong, in which module, what text gives way to which, and the tests that must fail."""
 
 from tests.planted.plant import Bug
 
@@ -6,8 +6,8 @@ BUGS = [
     # Q-learning
     Bug(
         "no target network", "agents.dqn",
-        "return self.target_q(obs).array.max(axis=1)",
-        "return self.acting_q(obs).array.max(axis=1)",
+        'values = self.target_q(batch["next_obs"]).array',
+        'values = self.online_q(batch["next_obs"]).array',
         "agents/test_dqn.py::test_an_update_is_the_papers",
     ),
     Bug(
@@ -17,6 +17,12 @@ BUGS = [
         "agents/test_dqn.py::test_the_target_is_copied_every_so_many_updates",
     ),
     Bug(
+        "the target moves by 1 - tau", "agents.dqn",
+        "self.target.soft_copyparams(self.q, self.config.tau)",
+        "self.target.soft_copyparams(self.q, 1 - self.config.tau)",
+        "agents/test_dqn.py::test_a_soft_target_moves_by_tau",
+    ),
+    Bug(
         "the best action instead of the one taken", "agents.dqn",
         'F.select_item(self.q(batch["obs"]), batch["action"])',
         'F.max(self.q(batch["obs"]), axis=1)',
@@ -24,21 +30,21 @@ BUGS = [
     ),
     Bug(
         "Double DQN lets the target network choose", "agents.dqn",
-        "best = self.acting_q(obs).array.argmax(axis=1)",
-        "best = self.target_q(obs).array.argmax(axis=1)",
+        'return self.best(batch, self.online_q(batch["next_obs"]).array)',
+        "return self.best(batch, values)",
         "agents/test_dqn.py::test_an_update_is_the_papers",
     ),
     Bug(
         "epsilon stays where it begins", "agents.dqn",
-        "self.explorer(self.acting_q(obs).array, self.t)",
-        "self.explorer(self.acting_q(obs).array, 0)",
+        "self.explorer(self.acting_q(obs).array, self.t, mask)",
+        "self.explorer(self.acting_q(obs).array, 0, mask)",
         "agents/test_dqn.py::test_exploration_and_learning_rate_follow_their_schedules",
     ),
     Bug(
         "steps are counted instead of rows", "agents.off_policy",
         "self.t += len(step.reward)",
         "self.t += 1",
-        "agents/test_dqn.py::test_updates_follow_rows_not_calls",
+        "agents/test_off_policy.py::test_updates_are_counted_by_rows",
     ),
     # replay
     Bug(
@@ -79,8 +85,10 @@ BUGS = [
     ),
     Bug(
         "a row that is no transition is a step", "buffers.replay",
-        "if not valid[i]:\n                self._waiting[stream + i] = NOBODY",
-        "if not valid[i]:\n                self._waiting[stream + i] = row",
+        "if not valid[i]:\n"
+        "                self._waiting[stream + i] = NOBODY",
+        "if not valid[i]:\n"
+        "                self._waiting[stream + i] = row",
         "buffers/test_replay.py::test_an_invalid_row_cuts_the_stream_before_and_after",
     ),
     Bug(
@@ -89,19 +97,145 @@ BUGS = [
         "if before != NOBODY:",
         "buffers/test_replay.py::test_a_link_from_a_stream_that_was_silent_for_a_ring_is_dropped",
     ),
-    # explorers
+    Bug(
+        "priorities go to rows that have taken a row's place", "buffers.prioritized",
+        "here = rows >= self._written - self.capacity",
+        "here = rows >= 0",
+        "buffers/test_prioritized.py::test_priorities_are_right_when_the_buffer_wraps_between_sampling_and_updating",
+    ),
+    Bug(
+        "rows that are no transitions have priorities", "buffers.prioritized",
+        "p *= self._kind.take(at) > 0",
+        "pass",
+        "buffers/test_prioritized.py::test_a_gap_has_no_priority",
+    ),
+    Bug(
+        "new transitions have priority 1", "buffers.prioritized",
+        "np.full(len(self._changed), self._largest)",
+        "np.full(len(self._changed), 1.0)",
+        "buffers/test_prioritized.py::test_new_transitions_have_the_largest_priority_so_far",
+    ),
+    Bug(
+        "alpha is ignored", "buffers.prioritized",
+        "p **= self.alpha",
+        "pass",
+        "buffers/test_prioritized.py::test_frequencies_are_in_proportion_to_the_priorities",
+    ),
+    Bug(
+        "weights enlarge the bias", "buffers.prioritized",
+        "** self.beta(self._written)",
+        "** -self.beta(self._written)",
+        "buffers/test_prioritized.py::test_weights_are_those_of_the_paper",
+    ),
+    Bug(
+        "weights are not used by actor-critics", "agents.continuous",
+        'squared_errors(q, goal, batch.get("weight"))',
+        "squared_errors(q, goal)",
+        "agents/test_ddpg.py::test_an_update_is_the_papers",
+    ),
+    Bug(
+        "leaves of no weight are drawn", "buffers.sum_tree",
+        "(upto > rest[:, None]).argmax(1)",
+        "(upto >= rest[:, None]).argmax(1)",
+        "buffers/test_sum_tree.py::test_the_ends_of_the_range_find_the_first_and_the_last_leaf_of_a_weight",
+    ),
+    Bug(
+        "sums in single precision", "buffers.sum_tree",
+        "np.zeros((groups, FAN))",
+        "np.zeros((groups, FAN), np.float32)",
+        "buffers/test_sum_tree.py::test_sums_are_a_function_of_the_leaves_whatever_changed_them",
+    ),
+    Bug(
+        "the recurrent state of the wrong row", "buffers.sequence",
+        'column.take(walk[0], 0, out, "clip")',
+        'column.take(at, 0, out, "clip")',
+        "buffers/test_sequence.py::test_a_sequence_begins_with_the_state_of_its_first_row",
+    ),
+    Bug(
+        "a burn-in reaches into the episode before", "buffers.sequence",
+        "reset[t] = there & ~known",
+        "reset[t] = False",
+        "buffers/test_sequence.py::test_the_picture",
+    ),
+    # distributions of returns
+    Bug(
+        "returns are projected without clipping", "autograd.functions.reinforcement",
+        ".clip(0, n - 1)\n"
+        "        low = np.fmin(np.floor(at), n - 2)",
+        "\n"
+        "        low = np.fmin(np.floor(at), n - 2).clip(0)",
+        "autograd/functions/test_reinforcement.py::test_the_projection_by_hand",
+    ),
+    Bug(
+        "the quantiles' fractions are off by half", "autograd.functions.reinforcement",
+        "(xp_of(q).arange(n) + 0.5) / n",
+        "(xp_of(q).arange(n) + 1.0) / n",
+        "autograd/functions/test_reinforcement.py::test_the_quantile_huber_loss_by_hand",
+    ),
+    Bug(
+        "the quantiles' errors have the other sign", "autograd.functions.reinforcement",
+        "- (d < 0))",
+        "- (d > 0))",
+        "autograd/functions/test_reinforcement.py::test_the_quantile_huber_loss_by_hand",
+    ),
+    # agents that remember
+    Bug(
+        "DRQN's state goes on in the next episode", "agents.drqn",
+        "self.remembered.forget(step.ended | ~step.valid, stream)",
+        "pass",
+        "agents/test_drqn.py::test_no_state_leaks_from_one_episode_into_another",
+    ),
+    Bug(
+        "DRQN's state takes in rows that are no transitions", "agents.drqn",
+        "step.ended | ~step.valid",
+        "step.ended",
+        "agents/test_drqn.py::test_no_state_leaks_from_one_episode_into_another",
+    ),
+    Bug(
+        "the burn-in is learned from", "agents.drqn",
+        "h, target_h = (map_(as_array, q(early, h, reset[:b])[1]) for q in (self.online_q, self.target_q))",
+        "h, target_h = (q(early, h, reset[:b])[1] for q in (self.q, self.target_q))",
+        "agents/test_drqn.py::test_an_update_is_the_papers",
+    ),
+    Bug(
+        "R2D2's values are not scaled back", "agents.r2d2",
+        "self.returns(batch, unrescaled(value, eps))",
+        "self.returns(batch, value)",
+        "agents/test_drqn.py::test_an_update_is_the_papers",
+    ),
+    Bug(
+        "PPO's state goes on in the next episode", "agents.on_policy",
+        "self.memory.forget(step.ended | ~step.valid)",
+        "pass",
+        "agents/test_ppo_recurrent.py::test_the_state_goes_on_between_rows_and_begins_anew_with_an_episode",
+    ),
+    Bug(
+        "PPO learns with states of rows that are no transitions", "agents.acting",
+        ' | ~columns["valid"]\n'
+        "",
+        "\n"
+        "",
+        "agents/test_ppo_recurrent.py::test_a_dummy_row_leaks_nothing_into_the_next_episode",
+    ),
+    # exploration
     Bug(
         "a forbidden action is explored", "explorers",
         "action[exploring] = (count > np.floor(u * count[:, -1])[:, None]).argmax(1)",
         "action[exploring] = u * values.shape[1]",
         "test_explorers.py::test_random_actions_are_drawn_from_the_allowed_ones_alone",
     ),
+    Bug(
+        "noise drifts on in the next episode", "agents.ddpg",
+        "self.noise.reset(step.ended | ~step.valid, stream)",
+        "pass",
+        "agents/test_ddpg.py::test_noise_of_a_kind_that_is_reset_where_episodes_end",
+    ),
     # advantages
     Bug(
         "GAE leaks across the end of an episode", "returns",
         "(valid & ~ended).astype(advantage.dtype)",
         "valid.astype(advantage.dtype)",
-        "test_returns.py::test_numbers_by_hand",
+        "test_returns.py::test_nothing_of_what_follows_a_cut_leaks_through_it",
     ),
     Bug(
         "GAE leaks across rows that are no transitions", "returns",
@@ -113,44 +247,178 @@ BUGS = [
         "GAE decays by lambda alone", "returns",
         "decay = (gamma * lam) *",
         "decay = lam *",
-        "test_returns.py::test_numbers_by_hand",
+        "test_returns.py::test_gae_of_lambda_1_and_the_value_is_monte_carlo",
     ),
-    # PPO
     Bug(
-        "entropy is punished", "agents.ppo",
-        "F.sum(distribution.entropy) * (-1 / n)",
-        "F.sum(distribution.entropy) * (1 / n)",
+        "advantages bootstrap from a terminal state", "returns",
+        "gamma * next_value * ~terminated - value",
+        "gamma * next_value - value",
+        "test_returns.py::test_gae_of_lambda_0_and_the_value_is_the_td_target",
+    ),
+    Bug(
+        "advantages take the reset observation for the successor", "returns",
+        "next_value = np.where(truncated, final, following)",
+        "next_value = following",
+        "agents/test_on_policy.py::test_advantages_and_returns_by_hand",
+    ),
+    Bug(
+        "advantages take a timeout for a terminal state", "returns",
+        "value, next_value, terminated, terminated | truncated",
+        "value, next_value, terminated | truncated, terminated | truncated",
+        "agents/test_on_policy.py::test_advantages_and_returns_by_hand",
+    ),
+    Bug(
+        "advantages end with the rollout", "returns",
+        "np.concatenate((value[1:], final[-1:]))",
+        "np.concatenate((value[1:], 0 * final[-1:]))",
+        "agents/test_on_policy.py::test_the_last_row_counts_its_own_successor_also_where_it_is_cut",
+    ),
+    Bug(
+        "advantages are scaled, but not centred", "returns",
+        "x = x - x.sum() / len(x)",
+        "pass",
         "agents/test_ppo.py::test_an_update_is_the_papers",
-    ),
-    Bug(
-        "the old log-probability is recomputed after each update", "agents.ppo",
-        'clipped_surrogate(log_prob, batch["log_prob"], advantage, clip_range)',
-        "clipped_surrogate(log_prob, log_prob.array, advantage, clip_range)",
-        "agents/test_ppo.py::test_an_update_is_the_papers",
-    ),
-    Bug(
-        "the value is clipped to the wrong side", "agents.ppo",
-        'value = batch["value"] + moved',
-        'value = batch["value"] - moved',
-        "agents/test_ppo.py::test_an_update_is_the_papers",
-    ),
-    Bug(
-        "the ratio is inverted", "losses",
-        "ratio = np.exp(log_prob - old)",
-        "ratio = np.exp(old - log_prob)",
-        "test_losses.py::test_the_six_cases_of_the_clipped_surrogate",
-    ),
-    Bug(
-        "the greater of ratio and clipped ratio", "losses",
-        "plain * (plain <= clipped) * (-1 / len(plain))",
-        "plain * (plain >= clipped) * (-1 / len(plain))",
-        "test_losses.py::test_the_six_cases_of_the_clipped_surrogate",
     ),
     Bug(
         "rows that are no transitions are learned from", "agents.on_policy",
         'taken if rows["valid"].all() else map_(lambda a: a[rows["valid"]], taken)',
         "taken",
+        "agents/test_on_policy.py::test_rows_that_are_no_transitions_are_left_out_and_cut_the_stream",
+    ),
+    # policy gradients
+    Bug(
+        "entropy is punished", "losses",
+        "xp_of(slope).full(slope.shape, -self.ent_coef * share, slope.dtype)",
+        "xp_of(slope).full(slope.shape, self.ent_coef * share, slope.dtype)",
         "agents/test_ppo.py::test_an_update_is_the_papers",
+    ),
+    Bug(
+        "the old log-probability is recomputed after each update", "losses",
+        'op.apply(log_prob, entropy, value, batch["log_prob"]',
+        "op.apply(log_prob, entropy, value, log_prob.array",
+        "agents/test_ppo.py::test_an_update_is_the_papers",
+    ),
+    Bug(
+        "the ratio is inverted", "losses",
+        "log_ratio = log_prob - old",
+        "log_ratio = old - log_prob",
+        "test_losses.py::test_the_six_cases_of_the_clipped_surrogate",
+    ),
+    Bug(
+        "the greater of ratio and clipped ratio", "losses",
+        "least = np.minimum(plain, clipped)",
+        "least = np.maximum(plain, clipped)",
+        "test_losses.py::test_the_six_cases_of_the_clipped_surrogate",
+    ),
+    Bug(
+        "the value is clipped to the wrong side", "losses",
+        "error = old_value + bounded - target",
+        "error = old_value - bounded - target",
+        "test_losses.py::test_values_that_are_clipped",
+    ),
+    Bug(
+        "a value that is clipped has a gradient", "losses",
+        "self.error = error * (moved == bounded)",
+        "self.error = error",
+        "test_losses.py::test_values_that_are_clipped",
+    ),
+    Bug(
+        "the loss gets the clipped action", "agents.on_policy",
+        'extra["action"] = action\n'
+        "",
+        'extra["action"] = self.model.head.to_env(action)\n'
+        "",
+        "agents/test_ppo.py::test_the_environment_gets_clipped_actions_and_the_loss_does_not",
+    ),
+    Bug(
+        "A2C's advantage is not detached", "agents.a2c",
+        "if not self.descend(loss, columns):",
+        "loss = loss - F.average(log_prob * (target - value)) + F.average(log_prob * advantage)\n"
+        "        if not self.descend(loss, columns):",
+        "agents/test_a2c.py::test_an_update_is_the_papers",
+    ),
+    Bug(
+        "A2C's entropy is punished", "losses",
+        "full(advantage.shape, -self.ent_coef, advantage.dtype)",
+        "full(advantage.shape, self.ent_coef, advantage.dtype)",
+        "agents/test_a2c.py::test_an_update_is_the_papers",
+    ),
+    # continuous control
+    Bug(
+        "SAC takes the greater of two critics", "agents.sac",
+        "next_action).array.min(axis=0)",
+        "next_action).array.max(axis=0)",
+        "agents/test_sac.py::test_an_update_is_the_papers",
+    ),
+    Bug(
+        "TD3 takes the greater of two critics", "agents.ddpg",
+        ".array.min(axis=0)",
+        ".array.max(axis=0)",
+        "agents/test_td3.py::test_two_updates_are_the_papers",
+    ),
+    Bug(
+        "the density does not know of tanh", "continuous",
+        "log_prob = size + 2 * np.log1p(np.exp(-size)) - log_std",
+        "log_prob = -log_std",
+        "agents/test_sac.py::test_an_update_is_the_papers",
+    ),
+    Bug(
+        "the temperature moves the wrong way", "agents.sac",
+        "F.sum(self.temperature.log * -above)",
+        "F.sum(self.temperature.log * above)",
+        "agents/test_sac.py::test_the_temperature_pushes_the_entropy_to_its_target_from_both_sides",
+    ),
+    Bug(
+        "entropy counts where an episode has ended", "agents.sac",
+        "self.learn_critic(batch, next_q - alpha * next_log_prob.array)",
+        'self.learn_critic({**batch, "reward": batch["reward"] - 0.99 * alpha * next_log_prob.array}, next_q)',
+        "agents/test_sac.py::test_a_target_is_the_lesser_value_and_the_entropy_where_no_end_was",
+    ),
+    Bug(
+        "SAC's critic learns from the actor's loss", "agents.sac",
+        'self.fixed_critic(batch["obs"], action), alpha)\n'
+        '        self.descend["actor"](loss, batch)',
+        'self.critic(batch["obs"], action), alpha)\n'
+        "        self.critic.cleargrads()\n"
+        '        self.descend["actor"](loss, batch)\n'
+        '        self.optimizers["critic"].update()',
+        "agents/test_sac.py::test_an_update_is_the_papers",
+    ),
+    Bug(
+        "the target critic moves by 1 - tau", "agents.sac",
+        "soft_copyparams(self.critic, self.config.tau)",
+        "soft_copyparams(self.critic, 1 - self.config.tau)",
+        "agents/test_sac.py::test_a_target_that_stays_and_one_that_is_copied_are_exact",
+    ),
+    Bug(
+        "the deterministic policy is not squashed", "agents.sac",
+        "np.tanh(model.raw(obs).array)",
+        "model.raw(obs).array",
+        "agents/test_sac.py::test_its_deterministic_policy_is_the_squashed_mean_and_the_other_one_draws",
+    ),
+    Bug(
+        "the noise of TD3's target is not clipped", "agents.td3",
+        "noise.clip(-limit, limit)",
+        "noise",
+        "agents/test_td3.py::test_noise_on_the_actions_of_successors_is_clipped_and_stays_in_the_box",
+    ),
+    Bug(
+        "TD3's actor learns at each update", "agents.td3",
+        "if self.n_updates % self.config.policy_delay == 0 else {}",
+        "",
+        "agents/test_td3.py::test_actor_and_targets_learn_once_in_so_many_updates",
+    ),
+    Bug(
+        "the actor goes down the critic", "agents.ddpg",
+        "loss = -F.average(",
+        "loss = F.average(",
+        "agents/test_ddpg.py::test_an_update_is_the_papers",
+    ),
+    Bug(
+        "the replay gets actions in the environment's units", "agents.continuous",
+        'super().observe(obs, extra["action"], step, {}, stream)',
+        "super().observe(obs, action, step, {}, stream)",
+        "agents/test_ddpg.py::test_what_is_kept_is_the_action_within_the_unit_box",
     ),
     # optimizers
     Bug(
@@ -158,5 +426,29 @@ BUGS = [
         "(correction if self.corrected_eps else 1)",
         "(1 if self.corrected_eps else correction)",
         "autograd/test_optimizers.py::test_a_hundred_steps_of_the_textbook",
+    ),
+    Bug(
+        "RMSprop's eps is always inside the root", "autograd.optimizers.rmsprop",
+        "if self.eps_inside_sqrt:",
+        "if True:",
+        "autograd/test_optimizers.py::test_rmsprop_as_pytorch",
+    ),
+    Bug(
+        "gradients add up over updates", "agents.descent",
+        "self.model.cleargrads()",
+        "pass",
+        "agents/test_descent.py::test_gradients_do_not_add_up",
+    ),
+    Bug(
+        "gradients are clipped one by one", "agents.descent",
+        "part.grad *= self.threshold / norm",
+        "part.grad.clip(-self.threshold, self.threshold, out=part.grad)",
+        "agents/test_descent.py::test_the_gradient_is_clipped_to_a_norm",
+    ),
+    Bug(
+        "a NaN in the gradient is learned from", "agents.descent",
+        "elif math.isnan(norm):",
+        "elif False:",
+        "agents/test_descent.py::test_a_step_that_is_not_finite_is_left_out",
     ),
 ]  # fmt: skip
