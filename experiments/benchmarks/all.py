@@ -17,6 +17,7 @@ import imports
 import monitoring
 import optimizers
 import recurrent
+import replay
 import training
 import updates
 
@@ -46,6 +47,7 @@ def main() -> None:
         optimizers,
         recurrent,
         convolution,
+        replay,
         training,
         environments,
         monitoring,
