@@ -1,4 +1,4 @@
-"""LSTM of 64 units over 16 steps, batch 32, forward and backward, against PyTorch on the same numbers."""
+"""LSTM of 64 units over 16 steps, batch 32, and updates of R2D2, against PyTorch on the same numbers."""
 
 from timing import COUNT, PAIRS, Pair, Row, Skipped, compare, missing, table, µs
 
@@ -7,8 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from rlcore.agents import R2D2, R2D2Config
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
+from rlcore.autograd.optimizers import Adam
+from rlcore.bodies import Unchanged
+from rlcore.networks import Recurrent
 
 STEPS, BATCH, SIZE = 16, 32, 64
 rng = np.random.default_rng(0)
@@ -113,6 +117,69 @@ def checked(ours: Run, theirs: Run, gradients: Callable[[], list], net) -> None:
         np.testing.assert_allclose(a, b.grad.numpy(), rtol=1e-3, atol=1e-3)
 
 
+def update() -> Pair:
+    """R2D2 on 16 sequences of 20 transitions: both networks' passes, double Q-learning over 5 steps, clipping, Adam."""
+    import torch
+
+    steps, n, n_step, gamma, eps = 20, 16, 5, 0.99, 1e-3
+    config = R2D2Config(
+        sequence_length=steps, burn_in=0, n_step=n_step, rescale_eps=eps, target_update_interval=100, dueling=False
+    )
+    q = Recurrent(Unchanged(), 1, SIZE, SIZE, 4)
+    learner = R2D2(q, Adam(1e-3, corrected_eps=True), NoReplay(), None, config, np.random.default_rng(0))
+    zeros = np.zeros((n, SIZE), np.float32)
+    batch = {
+        "obs": rng.standard_normal((steps + 1, n, SIZE), np.float32), "action": rng.integers(0, 4, (steps, n)),
+        "reward": rng.standard_normal((steps, n), np.float32), "mask": np.ones((steps, n), bool),
+        "discount": np.full((steps, n), gamma, np.float32), "h": (zeros, zeros), "row": np.arange(n),
+        "weight": np.ones(n, np.float32),
+    }  # fmt: skip
+    lstm, target_lstm = (twin(q.lstm.W_x.array, q.lstm.W_h.array, q.lstm.b.array) for _ in range(2))
+    for net in (lstm, target_lstm):
+        net.bias_hh_l0.requires_grad = False  # one bias, as ours
+    head, target_head = (torch.nn.Linear(SIZE, 4) for _ in range(2))
+    for theirs in (head, target_head):
+        theirs.weight.data[:], theirs.bias.data[:] = (torch.from_numpy(p.array.copy()) for p in q.head.params())
+    parameters = [p for p in (*lstm.parameters(), *head.parameters()) if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=1e-3)
+    obs, action, reward, discount = (torch.from_numpy(batch[k]) for k in ("obs", "action", "reward", "discount"))
+
+    def squeezed(x):
+        return x.sign() * ((x.abs() + 1).sqrt() - 1) + eps * x
+
+    def stretched(x):
+        return x.sign() * ((((1 + 4 * eps * (x.abs() + 1 + eps)).sqrt() - 1) / (2 * eps)) ** 2 - 1)
+
+    def ours() -> None:
+        learner.learn(batch)
+
+    def theirs() -> None:
+        values = head(lstm(obs)[0])
+        with torch.no_grad():
+            best = values.argmax(2, keepdim=True)
+            returns = stretched(target_head(target_lstm(obs)[0]).gather(2, best)[:, :, 0])
+            for _ in range(n_step):
+                returns = torch.cat((reward + discount * returns[1:], returns[-1:]))
+            goal = squeezed(returns[:-1])
+        loss = torch.nn.functional.smooth_l1_loss(values[:-1].gather(2, action[:, :, None])[:, :, 0], goal)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 10.0)
+        optimizer.step()
+
+    for _ in range(10):
+        ours(), theirs()
+    np.testing.assert_allclose(q(batch["obs"])[0].array, head(lstm(obs)[0]).detach().numpy(), rtol=1e-2, atol=1e-3)
+    return compare(ours, theirs)
+
+
+class NoReplay:
+    """Takes priorities, and forgets them."""
+
+    def update(self, row: np.ndarray, error: np.ndarray) -> None:
+        pass
+
+
 def rows() -> list[Row | Skipped]:
     if skipped := list(missing("LSTM against PyTorch", "torch")):
         return skipped
@@ -131,6 +198,7 @@ def rows() -> list[Row | Skipped]:
         row("LSTM scan with resets", compare(ours, steps), "step by step", 2),
         row("LSTM scan with resets", compare(ours, module), "nn.LSTM without", 1),
         row("LSTM by F.lstm, step by step", compare(step_by_step, by_steps(of_cells)), "step by step", 1.3),
+        row("R2D2 update, 16 sequences of 20 steps, LSTM 64", update(), "nn.LSTM", 1),
     ]
 
 
