@@ -144,7 +144,7 @@ def drawn(buffer: Replay, n: int) -> dict[int, tuple]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(histories(), st.integers(1, 4), st.integers(1, 3), st.sampled_from(KINDS))
 def test_every_transition_is_that_of_the_episodes(history, k, n_step, kind):
     capacity, blocks = history

@@ -122,7 +122,7 @@ def sequences(episodes: Episodes, capacity: int, length: int, burn_in: int) -> d
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(histories(), st.integers(1, 5), st.integers(0, 3), st.sampled_from((SequenceReplay, PrioritizedSequences)))
 def test_every_sequence_is_that_of_the_episodes(history, length, burn_in, kind):
     capacity, blocks = history
