@@ -16,6 +16,8 @@ SMALL = {
         *("--steps", "400", "--learning-starts", "300", "--buffer-size", "300"),
         *("--eval-every", "400", "--eval-episodes", "1"),
     ],
+    "ppo_memory.py": ["--steps", "1024", "--eval-every", "512"],
+    "r2d2_tmaze.py": ["--steps", "1600", "--eval-every", "800"],
     "ppo_minatar.py": ["--steps", "512", "--n-envs", "2", "--eval-every", "512"],
 }
 NEEDS = {"dqn_minatar.py": ("minatar",), "ppo_minatar.py": ("minatar",), "dqn_pong.py": ("ale_py", "cv2", "imageio_ffmpeg")}

@@ -101,6 +101,10 @@ SMALL = dict(  # settings of any algorithm, where it has them
     learning_starts=20, batch_size=8, hidden=(8,), buffer_size=64, update_every=4, gradient_steps=1, n_steps=8,
     n_epochs=2, target_update_interval=5, n_step=3,
 )  # fmt: skip
+VARIANTS = {  # further settings with a state of their own: name -> algorithm and settings
+    "ppo, memory": ("ppo", {"lstm_hidden_size": 4, "sequence_length": 4}),
+    "ppo, noise": ("ppo", {"use_sde": True, "sde_sample_freq": 3}),
+}
 LENGTH, EVERY = 150, 13  # steps of a run, rows between its checkpoints
 
 
@@ -144,9 +148,10 @@ class Killed(BaseException):
 
 def made(algorithm: str, kind: str):
     """A new agent and its new environment."""
-    cls = ALGORITHMS[algorithm]
+    name, more = VARIANTS.get(algorithm, (algorithm, {}))
+    cls = ALGORITHMS[name]
     fields = {field.name for field in dataclasses.fields(cls.Config)}
-    config = cls.Config(**{name: value for name, value in SMALL.items() if name in fields})
+    config = cls.Config(**{name: value for name, value in SMALL.items() if name in fields}, **more)
     for name in IDS:
         env = {**ENVS, **SLOW_ENVS}[kind](name)
         try:
@@ -190,6 +195,12 @@ def check_resumed(tmp_path: Path, algorithm: str, kind: str, kills: int, seed: i
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_algorithm_goes_on_in_every_environment(tmp_path, algorithm, kind):
     check_resumed(tmp_path, algorithm, kind, kills=2, seed=len(kind))
+
+
+@pytest.mark.parametrize("kind", ["several", "cut", "next step"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_goes_on(tmp_path, variant, kind):
+    check_resumed(tmp_path, variant, kind, kills=3, seed=len(kind))
 
 
 @pytest.mark.parametrize("kind", SLOW_ENVS)
