@@ -1,20 +1,21 @@
-"""DQN, PPO and A2C on CartPole-v1 against Stable-Baselines3 with the same settings, in segments by turns."""
+"""DQN, PPO, A2C and TRPO on CartPole-v1 against Stable-Baselines3, same settings, in segments by turns."""
 
 from timing import COUNT, PAIRS, Row, Skipped, missing, paired, table
 
 # isort: split
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
-from rlcore.agents import A2C, DQN, PPO, Agent
+from rlcore.agents import A2C, DQN, PPO, TRPO, Agent
 from rlcore.envs import SerialEnv
 from rlcore.harness import Recorder, train
 from rlcore.harness.config import from_dict
 from rlcore.rng import generator
 
-SEGMENTS = {DQN: 1_000, PPO: 4_096, A2C: 4_000}  # env steps; whole updates
+SEGMENTS = {DQN: 1_000, PPO: 4_096, A2C: 4_000, TRPO: 4_096}  # env steps; whole updates
 EPSILON = 0.05  # constant: a random action costs less than a greedy one
 DQN_SHARED = dict(
     learning_rate=1e-3,
@@ -26,11 +27,12 @@ DQN_SHARED = dict(
 )
 PPO_SHARED = dict(n_steps=128, batch_size=256, n_epochs=4, learning_rate=2.5e-4, ent_coef=0.01)  # 64-64, as by default
 A2C_SHARED = dict(learning_rate=7e-4, n_steps=5)  # the defaults of both
-N_ENVS = {DQN: 1, PPO: 8, A2C: 8}
+N_ENVS = {DQN: 1, PPO: 8, A2C: 8, TRPO: 1}
 OURS: dict[type[Agent], dict[str, Any]] = {  # an update per env step of DQN, one-step targets
     DQN: {**DQN_SHARED, "epsilon": EPSILON, "hidden": (64, 64), "update_every": 1, "gradient_steps": 1, "n_step": 1},
     PPO: PPO_SHARED,
     A2C: A2C_SHARED,
+    TRPO: {},  # the defaults of both: 2,048 steps, 15 products with the Fisher matrix
 }
 THEIRS: dict[type[Agent], dict[str, Any]] = {
     DQN: {
@@ -43,6 +45,7 @@ THEIRS: dict[type[Agent], dict[str, Any]] = {
     },
     PPO: PPO_SHARED,
     A2C: A2C_SHARED,
+    TRPO: {},  # the defaults of both: 2,048 steps, 15 products with the Fisher matrix
 }
 
 
@@ -68,7 +71,7 @@ class Theirs:
         from stable_baselines3.common.env_util import make_vec_env
 
         self.cls, env = cls, make_vec_env("CartPole-v1", N_ENVS[cls])
-        model = getattr(stable_baselines3, cls.__name__)
+        model = getattr(stable_baselines3 if cls is not TRPO else import_module("sb3_contrib"), cls.__name__)
         self.model = model("MlpPolicy", env, **THEIRS[cls], device="cpu", seed=0)
 
     def segment(self) -> None:
@@ -84,8 +87,9 @@ def seconds(side: Ours | Theirs) -> float:
 
 def rows() -> list[Row | Skipped]:
     out: list[Row | Skipped] = []
-    for cls, bar in ((DQN, 7), (PPO, 3.5), (A2C, 4.5)):
-        if skipped := list(missing(f"{cls.__name__} training against Stable-Baselines3", "torch", "stable_baselines3")):
+    for cls, bar in ((DQN, 7), (PPO, 3.5), (A2C, 4.5), (TRPO, 3)):
+        needed = ("torch", "stable_baselines3", *(["sb3_contrib"] if cls is TRPO else []))
+        if skipped := list(missing(f"{cls.__name__} training against Stable-Baselines3", *needed)):
             out += skipped
             continue
         with TemporaryDirectory() as folder:

@@ -13,8 +13,11 @@ from rlcore.agents.r2d2 import R2D2, R2D2Config
 from rlcore.agents.reinforce import REINFORCE, REINFORCEConfig
 from rlcore.agents.sac import SAC, SACConfig
 from rlcore.agents.td3 import TD3, TD3Config
+from rlcore.agents.trpo import TRPO, TRPOConfig
 
 __all__ = [
+    "TRPO",
+    "TRPOConfig",
     "REINFORCE",
     "REINFORCEConfig",
     "A2C",
@@ -57,4 +60,5 @@ ALGORITHMS: dict[str, type[Agent]] = {  # by the names that the command line kno
     "sac": SAC,
     "a2c": A2C,
     "reinforce": REINFORCE,
+    "trpo": TRPO,
 }

@@ -47,6 +47,10 @@ class Descent:
             else:
                 self.in_a_row = 0
                 return True
+        return self.leave_out(batch)
+
+    def leave_out(self, batch: Tree) -> bool:
+        """Count an update that is not made, and warn of it; gives False, or raises NonFiniteError."""
         self.skipped += 1
         self.in_a_row += 1
         if self.in_a_row == self.PATIENCE:
@@ -56,7 +60,7 @@ class Descent:
                 "lower the learning rate, or look for rewards or observations that are far too large",
                 map_(np.copy, batch),
             )
-        warnings.warn("an update is left out: its loss or gradient is NaN or infinite", RuntimeWarning, stacklevel=2)
+        warnings.warn("an update is left out: its loss or gradient is NaN or infinite", RuntimeWarning, stacklevel=3)
         return False
 
     def state(self) -> dict[str, Any]:
