@@ -17,7 +17,7 @@ from rlcore.autograd import as_array
 from rlcore.bodies import MASK
 from rlcore.buffers import Rollout
 from rlcore.heads import StateDependent
-from rlcore.returns import rollout_gae
+from rlcore.returns import explained_variance, rollout_gae
 from rlcore.stream import Step
 from rlcore.tree import Tree, leaves, map_
 
@@ -51,7 +51,7 @@ class OnPolicy(Agent):
             if rollout.length % self.sequence_length:
                 raise ValueError(
                     f"a rollout of n_steps {rollout.length} is no whole number of sequences of sequence_length "
-                    f"{self.sequence_length}"
+                    f"{self.sequence_length}: n_steps must be a multiple of it"
                 )
         self.rollout, self.config = rollout, config
         self.rngs = dict(zip(GENERATORS, rng.spawn(len(GENERATORS))))
@@ -120,8 +120,8 @@ class OnPolicy(Agent):
         if not len(value):
             return {}
         means = self.learn_from(rows)
-        if (spread := returns.var()) > 0:
-            means["explained_variance"] = 1 - (returns - value).var() / spread
+        if (explained := explained_variance(returns - value, returns)) is not None:
+            means["explained_variance"] = explained
         if skipped := sum([descent.skipped for descent in self.descents()]):
             means["faults/nonfinite_update"] = skipped
         return means | settings

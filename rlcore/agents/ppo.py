@@ -42,26 +42,25 @@ class PPOConfig:
     vf_coef: Weight = 0.5  # weight of the value loss
     max_grad_norm: Positive = 0.5  # L2 norm to which the gradient is clipped
     target_kl: Positive | None = None  # an update ends at 1.5 times this divergence from the policy before it
-    hidden: tuple[Count, ...] = (64, 64)  # units of the hidden layers, of policy and value each
+    hidden: tuple[Count, ...] = (64, 64)  # units of the hidden layers, of policy and value each unless they share
     activation: Literal["tanh", "relu"] = "tanh"  # after each hidden layer
     ortho_init: bool = True  # orthogonal weights at the start
     log_std_init: LogStd = 0.0  # logarithm of the deviation of continuous actions at the start
-
     use_sde: bool = False  # exploration of Box actions by noise that is a function of the state (Raffin et al. 2021)
     sde_sample_freq: Count | None = None  # steps for which that function is kept; none: n_steps (-1 elsewhere)
     full_std: bool = True  # of the function: a deviation for each feature and action, else one for each feature
     share_layers: bool = False  # hidden layers serve policy and value both, as an image's convolutions always do
     lstm_hidden_size: Count | None = (
-        None  # units of an LSTM, one for policy and value each unless shared; none: no LSTM
+        None  # units of an LSTM, for policy and value each unless they share; none: no LSTM
     )
-    sequence_length: Count = 32  # steps back that an LSTM learns; what minibatches are made of then
+    sequence_length: Count = 32  # steps through which an LSTM's gradient goes; minibatches are of such sequences
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.lstm_hidden_size is not None and self.batch_size % self.sequence_length:
             raise ValueError(
                 f"batch_size {self.batch_size} is no whole number of sequences of sequence_length "
-                f"{self.sequence_length}"
+                f"{self.sequence_length}: batch_size must be a multiple of it"
             )
 
 
@@ -82,7 +81,7 @@ class PPO(OnPolicy):
 
     @classmethod
     def from_spaces(cls, observation_space: Any, action_space: Any, config: PPOConfig, rng: np.random.Generator) -> PPO:
-        """Adam, and separate MLPs for policy and value; they share a NatureCNN if an image is all that is seen."""
+        """Adam, and the networks of `actor_critic` for these spaces."""
         init, own = rng.spawn(2)
         activation = {"tanh": F.tanh, "relu": F.relu}[config.activation]
         model = actor_critic(
