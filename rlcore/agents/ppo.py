@@ -50,9 +50,7 @@ class PPOConfig:
     sde_sample_freq: Count | None = None  # steps for which that function is kept; none: n_steps (-1 elsewhere)
     full_std: bool = True  # of the function: a deviation for each feature and action, else one for each feature
     share_layers: bool = False  # hidden layers serve policy and value both, as an image's convolutions always do
-    lstm_hidden_size: Count | None = (
-        None  # units of an LSTM, for policy and value each unless they share; none: no LSTM
-    )
+    lstm_hidden_size: Count | None = None  # units of an LSTM, of policy and value each unless shared; none: no LSTM
     sequence_length: Count = 32  # steps through which an LSTM's gradient goes; minibatches are of such sequences
 
     def __post_init__(self) -> None:
