@@ -16,7 +16,7 @@ from rlcore.autograd.dual import scatter, traced
 from rlcore.autograd.functions.indexing import arange_beside
 from rlcore.autograd.initializers import Constant, Uniform
 from rlcore.backend import xp_of
-from rlcore.bodies import Rows, Unchanged, body_of, one_image
+from rlcore.bodies import Joined, Rows, Unchanged, body_of, one_image
 from rlcore.networks import like_torch
 
 
@@ -29,7 +29,7 @@ def q_network(
     outputs: int = 1,
     dueling: bool = False,
     sigma0: float | None = None,
-) -> Sequential:
+) -> Link:
     """An MLP from observations to `outputs` numbers for each action, (N, n_actions * outputs); NatureCNN on one image.
 
     dueling: value and advantages have a last hidden layer each (Wang et al. 2016). sigma0: all linear layers are noisy,
@@ -49,16 +49,29 @@ def q_network(
             return Noisy(in_size, out_size, sigma0, relu, rng)
         return like_torch(L.Linear, in_size, out_size, fan_in=in_size, rng=rng, relu=relu)
 
-    if isinstance(body, (Unchanged, Rows)):  # a linear layer takes rows of any shape
-        layers: list[Any] = []
+    if dueling:
+        layers, own = dense(size, hidden[:-1]), hidden[-1:]
+        size = hidden[-2] if len(hidden) > 1 else size
+        value, advantage = (Sequential(*dense(size, own, n * outputs)) for n in (1, n_actions))
+        layers.append(Dueling(value, advantage, n_actions))
     else:
-        layers = list(body) if isinstance(body, Sequential) else [body]
-    if not dueling:
-        return Sequential(*layers, *dense(size, hidden, n_actions * outputs))
-    layers += dense(size, hidden[:-1])
-    size, own = (hidden[-2] if len(hidden) > 1 else size), hidden[-1:]
-    value, advantage = (Sequential(*dense(size, own, n * outputs)) for n in (1, n_actions))
-    return Sequential(*layers, Dueling(value, advantage, n_actions))
+        layers = dense(size, hidden, n_actions * outputs)
+    if isinstance(body, Joined):  # a Sequential would hand a tuple on as several arguments
+        return OfParts(body, Sequential(*layers))
+    if isinstance(body, (Unchanged, Rows)):  # a linear layer takes rows of any shape
+        return Sequential(*layers)
+    return Sequential(*(body if isinstance(body, Sequential) else [body]), *layers)
+
+
+class OfParts(Link):
+    """head(body(obs)), for observations that are dicts or tuples."""
+
+    def __init__(self, body: Link, head: Link):
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, obs: Any) -> Any:
+        return self.head(self.body(obs))
 
 
 class Dueling(Link):

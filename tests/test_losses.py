@@ -6,7 +6,7 @@ import pytest
 from rlcore.autograd import Variable, grad
 from rlcore.autograd import functions as F
 from rlcore.autograd.gradient_check import check_double_backward
-from rlcore.losses import actor_critic_loss, ppo_loss, soft_policy_loss, squared_errors
+from rlcore.losses import action_cross_entropy, actor_critic_loss, mean_of, ppo_loss, soft_policy_loss, squared_errors
 from rlcore.rng import generator
 
 
@@ -142,3 +142,43 @@ def test_second_derivatives_of_losses_of_control(weight):
         return squared_errors(x, goal, weight) * 2 + F.square(soft_policy_loss(y, x, alpha))
 
     check_double_backward(both, (q, log_prob), np.array(1.5), [rng.normal(size=(2, 6)), rng.normal(size=6)], rng=rng)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_cross_entropy_of_actions_is_its_formula(seed):
+    rng = generator(seed)
+    logits, action = rng.normal(size=(5, 3, 4)) * 3, rng.integers(0, 3, 5)
+    target = rng.random((5, 4))
+    target /= target.sum(axis=1, keepdims=True)
+    x, again = Variable(logits), Variable(logits.copy())
+    losses = action_cross_entropy(x, action, target)
+    for i in range(5):
+        row = logits[i, action[i]]
+        log_total = np.log(sum(np.exp(v) for v in row))
+        assert losses.array[i] == pytest.approx(-sum(t * (v - log_total) for t, v in zip(target[i], row)))
+    formula = -F.sum(F.log_softmax(F.get_item(again, (np.arange(5), action))) * target, axis=1)
+    weights = rng.normal(size=5)
+    (one,), (two,) = (
+        grad([F.sum(y * weights)], [v], enable_double_backprop=True) for y, v in ((losses, x), (formula, again))
+    )
+    np.testing.assert_allclose(one.array, two.array, rtol=1e-10, atol=1e-12)
+    others = np.ones((5, 3), bool)
+    others[np.arange(5), action] = False
+    assert (one.array[others] == 0).all()
+    direction = rng.normal(size=one.shape)
+    (one,), (two,) = grad([F.sum(one * direction)], [x]), grad([F.sum(two * direction)], [again])
+    np.testing.assert_allclose(one.array, two.array, rtol=1e-10, atol=1e-12)
+
+
+def test_the_cross_entropy_of_actions_bears_large_logits():
+    logits = Variable(np.float32([[[1e4, 0, -1e4]]]))
+    loss = action_cross_entropy(logits, np.array([0]), np.float32([[0.5, 0.5, 0]]))
+    loss.backward()
+    assert loss.array.tolist() == [5_000]
+    assert logits.grad.tolist() == [[[0.5, -0.5, 0]]]
+
+
+def test_a_mean_of_losses_has_the_weights_of_its_batch():
+    losses = np.float32([1, 2, 6])
+    assert mean_of(losses, {}).array == 3
+    assert mean_of(losses, {"weight": np.float32([1, 0.5, 0.25])}).array == pytest.approx(3.5 / 3)

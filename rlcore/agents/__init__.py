@@ -9,6 +9,7 @@ from rlcore.agents.dqn import DQN, DoubleDQN, DQNConfig
 from rlcore.agents.drqn import DRQN, DRQNConfig
 from rlcore.agents.ppo import PPO, PPOConfig
 from rlcore.agents.qr_dqn import QRDQN, QRDQNConfig
+from rlcore.agents.rainbow import Rainbow, RainbowConfig
 from rlcore.agents.r2d2 import R2D2, R2D2Config
 from rlcore.agents.reinforce import REINFORCE, REINFORCEConfig
 from rlcore.agents.sac import SAC, SACConfig
@@ -27,6 +28,8 @@ __all__ = [
     "CategoricalDQNConfig",
     "QRDQN",
     "QRDQNConfig",
+    "Rainbow",
+    "RainbowConfig",
     "DQN",
     "DRQN",
     "DRQNConfig",
@@ -52,6 +55,7 @@ ALGORITHMS: dict[str, type[Agent]] = {  # by the names that the command line kno
     "double-dqn": DoubleDQN,
     "c51": CategoricalDQN,
     "qr-dqn": QRDQN,
+    "rainbow": Rainbow,
     "drqn": DRQN,
     "r2d2": R2D2,
     "ppo": PPO,

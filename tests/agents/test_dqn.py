@@ -1,23 +1,23 @@
 """DQN: one update against plain loops in float64, exact values of small tasks, counting, and state."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from gymnasium import spaces
 
-from rlcore.agents import DQN, DoubleDQN, DQNConfig
+from rlcore.agents import DQN, QRDQN, CategoricalDQN, DoubleDQN, DQNConfig
 from rlcore.autograd import Sequential
-from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
 from rlcore.autograd.optimizers import SGD
-from rlcore.buffers import Replay
+from rlcore.buffers import Prioritized, Replay
 from rlcore.envs import SerialEnv
 from rlcore.envs.toy import Chain, Forever
 from rlcore.explorers import EpsilonGreedy, Schedule
 from rlcore.harness import train
 from rlcore.rng import generator
 from rlcore.stream import Step
+from tests.agents.loops import Fixed, check_moved, copied, descended, mixed_batch, network, numbers, outputs, weighted
 
 SMALL = DQNConfig(
     learning_rate=Schedule(1e-2),
@@ -44,81 +44,43 @@ def step(obs, reward=0.0, terminated=False, truncated=False):
     return Step(obs, np.full(n, reward, np.float32), *flag, obs, np.ones(n, bool), {})
 
 
-class Fixed:
-    """A replay that gives one batch."""
-
-    def __init__(self, batch):
-        self.batch = batch
-
-    def sample(self, n):
-        return self.batch
-
-    def __len__(self):
-        return 1
-
-
-def numbers(seed, *shape):
-    return generator(seed).normal(size=shape).astype(np.float32)
-
-
-def network(seed):
-    model = Sequential(L.Linear(3, 4), F.tanh, L.Linear(4, 2))
-    for k, p in enumerate(model.params()):
-        p.array = numbers(seed * 10 + k, *p.shape)
-    return model
-
-
-def values(weights, obs):
-    """Q(s, .) of the network by loops."""
-    W1, b1, W2, b2 = weights
-    hidden = [np.tanh(sum(W1[j, i] * obs[i] for i in range(3)) + b1[j]) for j in range(4)]
-    return [sum(W2[a, j] * hidden[j] for j in range(4)) + b2[a] for a in range(2)], hidden
-
-
 def slow_update(weights, target_weights, batch, double, lr):
-    """One step of gradient descent on the mean Huber loss, written out; gives the loss and the new weights."""
-    W1, b1, W2, b2 = (w.astype(np.float64) for w in weights)
-    gradients, loss, n = [np.zeros_like(w) for w in (W1, b1, W2, b2)], 0.0, len(batch["reward"])
-    for k in range(n):
-        obs, successor, a = batch["obs"][k].astype(float), batch["next_obs"][k].astype(float), batch["action"][k]
-        q, hidden = values((W1, b1, W2, b2), obs)
-        later, _ = values([w.astype(np.float64) for w in target_weights], successor)
-        best = int(np.argmax(values((W1, b1, W2, b2), successor)[0])) if double else int(np.argmax(later))
-        error = q[a] - (float(batch["reward"][k]) + float(batch["discount"][k]) * later[best])
-        loss += (0.5 * error**2 if abs(error) <= 1 else abs(error) - 0.5) / n
-        g = max(-1.0, min(1.0, error)) / n
-        gradients[3][a] += g
-        for j in range(4):
-            gradients[2][a, j] += g * hidden[j]
-            back = g * W2[a, j] * (1 - hidden[j] ** 2)
-            gradients[1][j] += back
-            for i in range(3):
-                gradients[0][j, i] += back * obs[i]
-    return loss, [w - lr * g for w, g in zip((W1, b1, W2, b2), gradients)]
+    """One step of gradient descent on the mean Huber loss, written out; gives the loss, the errors, the new weights."""
+    loss, errors, rows = 0.0, [], []
+    for k in range(6):
+        obs, after, a = batch["obs"][k], batch["next_obs"][k], batch["action"][k]
+        later, _ = outputs(target_weights, after)
+        best = int(np.argmax(outputs(weights, after)[0] if double else later))
+        error = outputs(weights, obs)[0][a] - (float(batch["reward"][k]) + float(batch["discount"][k]) * later[best])
+        weight = float(batch["weight"][k]) / 6 if "weight" in batch else 1 / 6
+        loss += weight * (0.5 * error**2 if abs(error) <= 1 else abs(error) - 0.5)
+        slopes = [0.0, 0.0]
+        slopes[a] = weight * max(-1.0, min(1.0, error))
+        errors.append(error)
+        rows.append((obs, slopes))
+    return loss, errors, descended(weights, rows, lr)
 
 
 @pytest.mark.parametrize("cls", [DQN, DoubleDQN])
+@pytest.mark.parametrize("with_weights", [False, True])
 @pytest.mark.parametrize("seed", range(5))
-def test_an_update_is_the_papers(cls, seed):
-    rng = generator(seed)
-    batch = {
-        "obs": rng.normal(size=(6, 3)).astype(np.float32),
-        "next_obs": rng.normal(size=(6, 3)).astype(np.float32),
-        "action": rng.integers(0, 2, 6),
-        "reward": rng.normal(scale=2, size=6).astype(np.float32),
-        "discount": np.float32([0.99, 0, 0.99**3, 0.99, 0, 0.5]),  # terminal rows, n-step rows, ends cut short
-    }
+def test_an_update_is_the_papers(cls, with_weights, seed):
+    rng, batch = generator(seed), mixed_batch(seed)
+    if with_weights:
+        batch = weighted(batch, seed)
     learner = cls(network(1), SGD(0.1), Fixed(batch), EpsilonGreedy(0.0, rng), SMALL, rng)
     for p, other in zip(learner.target.params(), network(2).params()):
         p.array = other.array
-    weights = [p.array.copy() for p in learner.q.params()]
-    target = [p.array.copy() for p in learner.target.params()]
-    loss, expected = slow_update(weights, target, batch, cls is DoubleDQN, 0.1)
+    weights, target = copied(learner.q), copied(learner.target)
+    loss, errors, expected = slow_update(weights, target, batch, cls is DoubleDQN, 0.1)
     assert learner.learn(batch)["loss"] == pytest.approx(loss, rel=1e-5)
-    for p, e, before in zip(learner.q.params(), expected, weights):
-        np.testing.assert_allclose(p.array - before, e - before, rtol=1e-3, atol=1e-6)
+    check_moved(learner.q, weights, expected)
     for p, before in zip(learner.target.params(), target):
         np.testing.assert_array_equal(p.array, before)
+    assert len(learner.replay.updates) == with_weights
+    for row, error in learner.replay.updates:
+        np.testing.assert_array_equal(row, batch["row"])
+        np.testing.assert_allclose(np.abs(error), np.abs(errors), rtol=1e-4, atol=1e-5)
 
 
 def test_the_target_is_copied_every_so_many_updates():
@@ -320,3 +282,144 @@ def test_an_agent_is_made_of_parts_that_can_be_given():
     learner.update()
     assert learner.q.flat.size == learner.target.flat.size == 8
     np.testing.assert_allclose(learner.target.flat, learner.q.flat, atol=0.2)  # it began as the network, one step ago
+
+
+# options and spaces
+
+MASKED = spaces.Dict(obs=VECTOR, action_mask=spaces.MultiBinary(3))
+FAMILY = [DQN, DoubleDQN, CategoricalDQN, QRDQN]
+
+
+def member(cls, seed=0, observation_space=VECTOR, action_space=TWO, **settings):
+    """A small agent of the family."""
+    names = {field.name for field in fields(cls.Config)}
+    given = {f.name: getattr(SMALL, f.name) for f in fields(DQNConfig)} | {"n_atoms": 11, "n_quantiles": 7} | settings
+    config = cls.Config(**{name: value for name, value in given.items() if name in names})
+    return cls.from_spaces(observation_space, action_space, config, generator(seed))
+
+
+def masked_rows(n, seed, shift=0):
+    """Observations with masks, of which each allows one action or two."""
+    mask = np.array([[1, 0, 1], [0, 1, 1], [1, 0, 0]], np.int8)[(np.arange(n) + shift) % 3]
+    return {"obs": numbers(seed, n, 3), "action_mask": mask}
+
+
+@pytest.mark.parametrize("cls", FAMILY)
+@pytest.mark.parametrize("epsilon", [0.0, 0.5, 1.0])
+def test_forbidden_actions_are_never_taken(cls, epsilon):
+    learner = member(cls, observation_space=MASKED, action_space=spaces.Discrete(3, start=5), epsilon=epsilon)
+    obs = masked_rows(300, 0)
+    for policy in (learner.policy(), learner.policy(False, generator(1)), lambda obs: learner.act(obs)[0]):
+        action = policy(obs) - 5
+        assert (obs["action_mask"][np.arange(300), action] == 1).all()
+        assert len(set(action.tolist())) == 3
+    obs["action_mask"][7] = 0
+    with pytest.raises(ValueError, match="stream 7 forbids every action"):
+        learner.act(obs)
+
+
+@pytest.mark.parametrize("cls", FAMILY)
+def test_targets_are_of_allowed_actions(cls):
+    """An update equals one after a network whose values of forbidden actions are low."""
+    learner = member(cls, observation_space=MASKED, action_space=spaces.Discrete(3))
+    obs, after = masked_rows(6, 0), masked_rows(6, 1, 1)
+    batch = {**mixed_batch(0), "obs": obs, "next_obs": after}
+    values = numbers(2, 6, 3)
+    chosen = learner.best(batch, values)
+    for k in range(6):
+        allowed = [a for a in range(3) if after["action_mask"][k, a]]
+        assert chosen[k] == max(allowed, key=lambda a: values[k, a])
+    assert np.isfinite(learner.learn(batch)["loss"])
+
+
+@pytest.mark.parametrize("cls", FAMILY)
+def test_a_mask_of_no_action_is_for_ends_alone(cls):
+    learner = member(cls, observation_space=MASKED, action_space=spaces.Discrete(3))
+    batch = {**mixed_batch(0), "obs": masked_rows(6, 0), "next_obs": masked_rows(6, 1)}
+    batch["next_obs"]["action_mask"][[1, 4]] = 0  # whose discount is 0
+    assert np.isfinite(learner.learn(batch)["loss"])
+    batch["next_obs"]["action_mask"][0] = 0
+    before = learner.q.flat.copy()
+    with pytest.raises(ValueError, match="an episode goes on, or is cut, forbids every action"):
+        learner.learn(batch)
+    np.testing.assert_array_equal(learner.q.flat, before)
+
+
+@pytest.mark.parametrize("cls", FAMILY)
+def test_actions_that_start_elsewhere_are_the_same_actions(cls):
+    one, two = (member(cls, action_space=spaces.Discrete(2, start=start)) for start in (0, -3))
+    obs = numbers(0, 5, 3)
+    np.testing.assert_array_equal(one.act(obs)[0] - 3, two.act(obs)[0])
+    np.testing.assert_array_equal(one.policy()(obs) - 3, two.policy()(obs))
+    batch = mixed_batch(0)
+    one.learn(batch)
+    two.learn({**batch, "action": batch["action"] - 3})
+    np.testing.assert_array_equal(one.q.flat, two.q.flat)
+
+
+NESTED = spaces.Dict(a=VECTOR, b=spaces.Tuple((spaces.Discrete(3, start=1), spaces.Box(0, 5, (2, 2), np.int64))))
+
+
+@pytest.mark.parametrize("cls", FAMILY)
+@pytest.mark.parametrize("options", [{}, {"prioritized": True, "dueling": True}, {"noisy": True}], ids=str)
+def test_nested_observations_are_learned_from(cls, options):
+    learner = member(cls, observation_space=NESTED, **options)
+    obs = {
+        "a": numbers(0, 4, 3),
+        "b": (np.array([1, 2, 3, 1]), generator(0).integers(0, 6, (4, 2, 2))),
+    }
+    for k in range(3):
+        action, _ = learner.act(obs)
+        learner.observe(obs, action, step(obs["a"], 1.0, terminated=k == 2)._replace(obs=obs, final_obs=obs), {})
+    learner.t = learner.due = 100
+    assert np.isfinite(learner.update()["loss"])
+    assert learner.n_updates == 100
+
+
+def test_noise_is_drawn_for_each_act_and_each_learning_pass_by_generators_of_their_own():
+    learner = member(DQN, noisy=True, epsilon=None)
+    assert learner.config.exploration == Schedule(0.0)
+    assert member(DQN, noisy=True, epsilon=0.1).config.exploration == Schedule(0.1)
+    state = learner.state()["noise"]
+    learner.act(numbers(0, 1, 3))
+    acted = learner.state()["noise"]
+    assert acted["acting"] != state["acting"]
+    assert acted["learning"] == state["learning"]
+    obs = numbers(0, 400, 3)
+    batch = mixed_batch(0)
+    losses = {learner.loss(batch)[0].array.item() for _ in range(5)}
+    assert len(losses) == 5
+    assert learner.state()["noise"]["acting"] == acted["acting"]
+    before = learner.state()["noise"], learner.state()["rng"]
+    first = learner.policy()(obs)
+    np.testing.assert_array_equal(first, learner.policy()(obs))
+    assert (learner.state()["noise"], learner.state()["rng"]) == before
+    np.testing.assert_array_equal(first, learner.mean_q(obs).array.argmax(axis=1))
+    policy = learner.policy(deterministic=False, rng=generator(5))
+    assert any((policy(obs) != policy(obs)).any() for _ in range(10))
+    assert learner.state()["noise"] == before[0]
+
+
+def test_a_noisy_target_draws_noise_too_and_sigmas_are_learned():
+    learner = member(DQN, noisy=True)
+    batch = mixed_batch(0)
+    one, two = (learner.target_q(batch["obs"]).array for _ in range(2))
+    assert not np.array_equal(one, two)
+    sigma = next(p for path, p in learner.q.namedparams() if path.endswith("sigma_W"))
+    before = sigma.array.copy()
+    learner.learn(batch)
+    assert (sigma.array != before).any()
+
+
+@pytest.mark.parametrize("cls", FAMILY)
+def test_priorities_follow_the_errors(cls):
+    learner = member(cls, prioritized=True, priority_alpha=1.0)
+    assert isinstance(learner.replay, Prioritized)
+    obs = np.eye(3, dtype=np.float32)
+    for k in range(20):
+        reward = np.float32([0, 0, 8 * (k % 2)])
+        learner.observe(obs, np.zeros(3, np.int64), step(obs, terminated=True)._replace(reward=reward), {})
+    learner.due = 60
+    learner.update()
+    drawn = learner.replay.sample(200)["obs"].argmax(axis=1)
+    assert np.count_nonzero(drawn == 2) > 120  # whose errors cannot vanish
