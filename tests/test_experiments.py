@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SMALL = {
+    "a3c_cartpole.py": ["--steps", "1200", "--eval-every", "600"],
     "dqn_cartpole.py": ["--steps", "1200", "--eval-every", "600"],
     "dqn_minatar.py": ["--steps", "1100", "--learning-starts", "1000", "--eval-every", "600"],
     "dqn_pong.py": [

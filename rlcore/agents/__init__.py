@@ -1,6 +1,7 @@
 """Agents: one file per family."""
 
 from rlcore.agents.a2c import A2C, A2CConfig
+from rlcore.agents.a3c import A3C, A3CConfig
 from rlcore.agents.base import Agent, Policy
 from rlcore.agents.c51 import CategoricalDQN, CategoricalDQNConfig
 from rlcore.agents.ddpg import DDPG, DDPGConfig
@@ -23,6 +24,8 @@ __all__ = [
     "REINFORCEConfig",
     "A2C",
     "A2CConfig",
+    "A3C",
+    "A3CConfig",
     "ALGORITHMS",
     "CategoricalDQN",
     "CategoricalDQNConfig",
@@ -63,6 +66,7 @@ ALGORITHMS: dict[str, type[Agent]] = {  # by the names that the command line kno
     "td3": TD3,
     "sac": SAC,
     "a2c": A2C,
+    "a3c": A3C,
     "reinforce": REINFORCE,
     "trpo": TRPO,
 }

@@ -48,9 +48,7 @@ class EnvConfig:
     env_kwargs: dict[str, Any] = field(default_factory=dict)  # what gymnasium.make is given besides the id, as JSON
     mask_from_info: bool = False  # info["action_mask"] becomes part of what is observed, for algorithms to keep to
     vector: Literal["auto", "serial", "process"] = "auto"  # here, or in processes; auto: here, ale_py's own for Atari
-    workers: Natural = (
-        0  # processes that step with vector process, or that learn with a3c; 0: one per core, or this one
-    )
+    workers: Natural = 0  # processes of vector process (0: one per core), or such as learn (a3c; 0: this one)
     env_timeout: Positive = 60.0  # seconds that a step in another process may take
     on_fault: Literal["raise", "restart"] = "raise"  # whether an environment that fails ends the run, or is made anew
     atari: Literal["dqn", "machado"] | None = None  # protocol by which env, an Atari game, is played

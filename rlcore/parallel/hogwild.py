@@ -43,7 +43,7 @@ def hogwild(
     seed: int = 0,
     timeout_s: float = 60.0,
 ) -> int:
-    """Train from row t of all workers together to row `steps`, or a few rows further; gives the row reached.
+    """Train from row t of all workers together to row `steps`; gives the row reached.
 
     Each worker, a process of its own, plays `make_env(its seed)` with `make_agent(env, its generator)`, whose gradients
     step the shared parameters and the shared state of the optimizer; `agent` follows them in this process. Hooks are

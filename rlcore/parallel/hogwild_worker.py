@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.reduction import ForkingPickler
+from time import sleep
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from rlcore.tree import Tree
 MakeAgent = Callable[[VectorEnv, np.random.Generator], Agent]
 MakeEnv = Callable[[int], VectorEnv]
 MANY = 2_000  # episodes in a report, which takes 48 kB: there is room for it in a pipe, so no worker waits
+WAIT = 1e-4  # seconds between two looks whether the others have left
 LINE = 8  # numbers in a cache line: each worker counts in one of its own
 
 
@@ -48,9 +50,11 @@ class Shared:
     def __init__(self, agent: Agent, plan: Any, buffer: Any):
         self.optimizers, parts = optimizers(agent), carve(plan, buffer)
         self.stop, self.counts, self.vectors = parts["stop"], parts["counts"], parts["vectors"]
-        # of each worker: rows, updates, and how many of its reports have been heard. A memoryview is read in half the
-        # time of an array, and a number in it is written whole
-        self.rows, self.updates, self.heard = (memoryview(self.counts.reshape(-1))[i::LINE] for i in range(3))
+        # of each worker: rows, updates, how many of its reports have been heard, whether it has left. A memoryview is
+        # read in half the time of an array, and a number in it is written whole
+        self.rows, self.updates, self.heard, self.left = (
+            memoryview(self.counts.reshape(-1))[i::LINE] for i in range(4)
+        )
 
     def give(self) -> None:
         for optimizer, (values, *state) in zip(self.optimizers, self.vectors):
@@ -105,6 +109,7 @@ class Clerk:
     def __init__(self, agent: Any, env: VectorEnv, connection: Any, shared: Shared, job: Job):
         self.agent, self.connection, self.shared, self.job = agent, connection, shared, job
         self.first = job.number * env.n_envs  # of its streams
+        self.nearly = job.steps - len(shared.left) * env.n_envs  # from here on, a step of all would go too far
         self.sent = 0
         self.sums: dict[str, list[Any]] = {}
         self.episodes: list[tuple[int, float, int]] = []
@@ -123,8 +128,20 @@ class Clerk:
             self.episodes += zip((streams + self.first).tolist(), returns.tolist(), lengths.tolist())
         if shared.heard[w] == self.sent and (self.sums or self.episodes):
             self.report()
-        everyones = self.agent.t = job.start + sum(shared.rows)  # by which schedules go
-        return everyones >= job.steps or bool(shared.stop[0])
+        return self.over()
+
+    def over(self) -> bool:
+        """Whether this worker has made its last row; the first one makes the last of all, once others have left."""
+        shared, job = self.shared, self.job
+        rows = self.agent.t = job.start + sum(shared.rows)  # of all, by which schedules go
+        if rows < self.nearly:
+            return bool(shared.stop[0])
+        if job.number:
+            return True
+        while sum(shared.left) < len(shared.left) - 1 and not shared.stop[0]:
+            sleep(WAIT)
+        rows = self.agent.t = job.start + sum(shared.rows)
+        return rows >= job.steps or bool(shared.stop[0])
 
     def report(self, last: bool = False) -> None:
         """Say what there is, of episodes no more than fit."""
@@ -144,7 +161,10 @@ def learn(connection: Any, buffer: Any, job: bytes) -> None:
         try:
             clerk, env = _ready(connection, buffer, ForkingPickler.loads(job))
             answer(connection, ANSWER, Report())
-            train(clerk.agent, env, sys.maxsize, [clerk], clerk.job.start)
+            if not clerk.over():
+                clerk.agent.t = clerk.job.start  # train() begins there, whatever others have done by now
+                train(clerk.agent, env, sys.maxsize, [clerk], clerk.job.start)
+            clerk.shared.left[clerk.job.number] = 1
         except NonFiniteError as error:
             answer(connection, ANSWER, Report(fault=(str(error), error.batch)))
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import rlcore.autograd.parameter as _parameter
 from rlcore.autograd.storage import Run, runs
 
 
@@ -27,6 +28,7 @@ class Sharing:
     _params: list[Any]
     _state: list[Any]
     _used: list[int] | None
+    _version: int
     _shared: Any = None  # all values in flat order, stepped in the place of the parameters
     _copied: Sequence[tuple[Any, Any]] = ()  # where the parameters lie, and their slices of it
 
@@ -56,7 +58,8 @@ class Sharing:
     def _refuse(self, caller: str, values: Any, state: list[Any]) -> None:
         """ValueError unless these vectors can be shared."""
         self._check_setup(caller)
-        self._lay()
+        if self._version != _parameter.version:
+            self._lay()
         if not self._params or self._in_float32 or any(p.array is None for p in self.target.params()):
             raise ValueError(f"{caller}: the sizes of all parameters must be known, and none be of float16")
         if self.numbers(1.0, 1) != self.numbers(1.0, 1000):
