@@ -46,6 +46,30 @@ BUGS = [
         "self.t += 1",
         "agents/test_off_policy.py::test_updates_are_counted_by_rows",
     ),
+    Bug(
+        "forbidden actions are bootstrapped from", "agents.dqn",
+        "return np.where(mask, values, -np.inf).argmax(axis=1)",
+        "return values.argmax(axis=1)",
+        "agents/test_dqn.py::test_targets_are_of_allowed_actions",
+    ),
+    Bug(
+        "dueling without the mean", "q_networks",
+        "advantage - F.average(advantage, axis=1, keepdims=True) + value",
+        "advantage + value",
+        "test_q_networks.py::test_dueling_is_value_plus_advantage_less_its_mean",
+    ),
+    Bug(
+        "the target of a noisy network has no noise", "agents.dqn",
+        "for learning in (self.q, self.online_q, self.target_q):",
+        "for learning in (self.q, self.online_q):",
+        "agents/test_dqn.py::test_a_noisy_target_draws_noise_too_and_sigmas_are_learned",
+    ),
+    Bug(
+        "one noise for acting and learning", "agents.dqn",
+        'with_noise(self.acting_q, self.noise["acting"])',
+        'with_noise(self.acting_q, self.noise["learning"])',
+        "agents/test_dqn.py::test_noise_is_drawn_for_each_act_and_each_learning_pass_by_generators_of_their_own",
+    ),
     # replay
     Bug(
         "gamma is ignored", "buffers.replay",
@@ -128,6 +152,12 @@ BUGS = [
         "buffers/test_prioritized.py::test_weights_are_those_of_the_paper",
     ),
     Bug(
+        "weights are not used by DQN's family", "losses",
+        'return F.average(losses * batch["weight"]) if "weight" in batch else F.average(losses)',
+        "return F.average(losses)",
+        "agents/test_dqn.py::test_an_update_is_the_papers",
+    ),
+    Bug(
         "weights are not used by actor-critics", "agents.continuous",
         'squared_errors(q, goal, batch.get("weight"))',
         "squared_errors(q, goal)",
@@ -157,6 +187,12 @@ BUGS = [
         "reset[t] = False",
         "buffers/test_sequence.py::test_the_picture",
     ),
+    Bug(
+        "a stack that reaches into overwritten rows is drawn", "buffers.frames",
+        "if row >= self.capacity:",
+        "if False:",
+        "buffers/test_frames.py::test_a_stack_that_reaches_into_overwritten_rows_is_not_drawn",
+    ),
     # distributions of returns
     Bug(
         "returns are projected without clipping", "autograd.functions.reinforcement",
@@ -165,6 +201,12 @@ BUGS = [
         "\n"
         "        low = np.fmin(np.floor(at), n - 2).clip(0)",
         "autograd/functions/test_reinforcement.py::test_the_projection_by_hand",
+    ),
+    Bug(
+        "the logarithm of 0", "losses",
+        "loss = np.log(total).reshape(-1) - (target * x).sum(axis=1)",
+        "loss = -(target * np.log(p / total)).sum(axis=1)",
+        "test_losses.py::test_the_cross_entropy_of_actions_bears_large_logits",
     ),
     Bug(
         "the quantiles' fractions are off by half", "autograd.functions.reinforcement",
@@ -177,6 +219,12 @@ BUGS = [
         "- (d < 0))",
         "- (d > 0))",
         "autograd/functions/test_reinforcement.py::test_the_quantile_huber_loss_by_hand",
+    ),
+    Bug(
+        "C51 bootstraps from the most probable return's action", "agents.c51",
+        "self.next_action(batch, probs @ atoms)",
+        "self.next_action(batch, probs.max(axis=2))",
+        "agents/test_c51.py::test_an_update_is_the_papers",
     ),
     # agents that remember
     Bug(
@@ -229,6 +277,24 @@ BUGS = [
         "self.noise.reset(step.ended | ~step.valid, stream)",
         "pass",
         "agents/test_ddpg.py::test_noise_of_a_kind_that_is_reset_where_episodes_end",
+    ),
+    Bug(
+        "state-dependent noise is drawn at each step", "agents.acting",
+        "if step % self.every == 0:",
+        "if True:",
+        "agents/test_acting.py::test_noise_is_drawn_anew_every_so_many_steps_of_a_rollout",
+    ),
+    Bug(
+        "the temperature multiplies", "explorers",
+        ".astype(np.float64) / self.temperature(t)",
+        ".astype(np.float64) * self.temperature(t)",
+        "test_explorers.py::test_boltzmann_draws_by_the_exponential_of_the_values",
+    ),
+    Bug(
+        "a policy that draws moves training's generator", "agents.on_policy",
+        'rng or self.rngs["policy"]',
+        'rng or self.rngs["acting"]',
+        "agents/test_on_policy.py::test_acting_learning_and_other_policies_draw_from_generators_of_their_own",
     ),
     # advantages
     Bug(
@@ -331,6 +397,18 @@ BUGS = [
         "agents/test_ppo.py::test_the_environment_gets_clipped_actions_and_the_loss_does_not",
     ),
     Bug(
+        "minibatches are not shuffled", "agents.ppo",
+        'self.rngs["learning"].permutation(n)',
+        "np.arange(n)",
+        "agents/test_ppo.py::test_minibatches_hold_each_row_once_an_epoch",
+    ),
+    Bug(
+        "the rate does not follow its schedule", "agents.ppo",
+        "self.optimizer.learning_rate = self.config.learning_rate(self.t)",
+        "self.optimizer.learning_rate = self.config.learning_rate(0)",
+        "agents/test_ppo.py::test_learning_rate_and_clip_range_follow_their_schedules",
+    ),
+    Bug(
         "A2C's advantage is not detached", "agents.a2c",
         "if not self.descend(loss, columns):",
         "loss = loss - F.average(log_prob * (target - value)) + F.average(log_prob * advantage)\n"
@@ -420,6 +498,53 @@ BUGS = [
         "super().observe(obs, action, step, {}, stream)",
         "agents/test_ddpg.py::test_what_is_kept_is_the_action_within_the_unit_box",
     ),
+    # trust regions, Monte Carlo
+    Bug(
+        "no line search", "agents.trpo",
+        "if kl <= config.target_kl and gained > gain:",
+        "if True:",
+        "agents/test_trpo.py::test_a_line_search_that_fails_leaves_every_parameter_as_it_was",
+    ),
+    Bug(
+        "the Fisher matrix is damped the wrong way", "agents.trpo",
+        "+ self.config.cg_damping * v",
+        "- self.config.cg_damping * v",
+        "agents/test_trpo.py::test_the_policys_step_is_the_papers",
+    ),
+    Bug(
+        "half of the step that the trust region allows", "agents.trpo",
+        "math.sqrt(2 * config.target_kl / curvature)",
+        "math.sqrt(config.target_kl / curvature)",
+        "agents/test_trpo.py::test_the_policys_step_is_the_papers",
+    ),
+    Bug(
+        "a line search that fails leaves its last step", "agents.trpo",
+        "        for p, start in zip(self.params, before):\n"
+        "            p.array = start\n"
+        "        return False",
+        "        return False",
+        "agents/test_trpo.py::test_a_line_search_that_fails_leaves_every_parameter_as_it_was",
+    ),
+    Bug(
+        "the steepest direction instead of the conjugate one", "agents.trpo",
+        "p = residual + (square / before) * p",
+        "p = residual",
+        "agents/test_trpo.py::test_the_conjugate_gradient_solves_positive_definite_systems",
+    ),
+    Bug(
+        "returns count what came before", "returns",
+        "for t in range(len(advantage) - 2, -1, -1):\n"
+        "        advantage[t] += decay[t] * advantage[t + 1]",
+        "for t in range(1, len(advantage)):\n"
+        "        advantage[t] += decay[t - 1] * advantage[t - 1]",
+        "agents/test_reinforce.py::test_returns_to_go_count_what_comes_after_and_not_what_came_before",
+    ),
+    Bug(
+        "rows of unfinished episodes are thrown away", "agents.reinforce",
+        "rollout.drop(first)",
+        "rollout.clear()",
+        "agents/test_reinforce.py::test_rows_of_unfinished_episodes_wait_across_updates",
+    ),
     # optimizers
     Bug(
         "Adam's eps is corrected where it must not be", "autograd.optimizers.adam",
@@ -450,5 +575,24 @@ BUGS = [
         "elif math.isnan(norm):",
         "elif False:",
         "agents/test_descent.py::test_a_step_that_is_not_finite_is_left_out",
+    ),
+    # environments
+    Bug(
+        "an environment's timeouts are reported as ends", "envs.streams",
+        "(terminated if over else truncated)[i] = ",
+        "terminated[i] = ",
+        "envs/test_vector.py::test_auto_reset_by_hand",
+    ),
+    Bug(
+        "the first observation is reported as the last", "envs.vector",
+        "final[ended] = last[ended]",
+        "pass",
+        "envs/test_vector.py::test_auto_reset_by_hand",
+    ),
+    Bug(
+        "an evaluation moves the observations' statistics", "envs.wrappers.normalize",
+        "other.moments, other.training = self.moments, False",
+        "other.moments, other.training = self.moments, True",
+        "envs/wrappers/test_normalize.py::test_evaluation_shares_the_moments_and_leaves_them_alone",
     ),
 ]  # fmt: skip
