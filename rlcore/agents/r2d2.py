@@ -16,17 +16,17 @@ from rlcore.tree import Tree
 
 @dataclass(frozen=True)
 class R2D2Config(DRQNConfig):
-    """Settings of R2D2; steps are rows, one per environment and step."""
+    """Settings of R2D2, the paper's unless it says otherwise; steps are rows, one per environment and step."""
 
-    sequence_length: Count = 20
-    burn_in: Natural = 10
-    gamma: Fraction = 0.997  # discount per step, as the paper's
-    n_step: Count = 5
-    dueling: bool = True
-    alpha: Fraction = 0.9
-    beta: Probability = Schedule(0.6)
-    eta: Fraction = 0.9  # weight of the largest error in a sequence's priority; the rest is that of the mean error
-    rescale_eps: Weight = 1e-3
+    sequence_length: Count = 20  # transitions of a sequence that are learned from; the paper has 80
+    burn_in: Natural = 10  # transitions before them that bring the recurrent state up to date; the paper has up to 40
+    gamma: Fraction = 0.997  # discount per step
+    n_step: Count = 5  # rewards summed before bootstrapping, up to the end of the sequence
+    dueling: bool = True  # value and advantages have streams of their own, of as many units (Wang et al. 2016)
+    priority_alpha: Fraction = 0.9  # how much more often sequences of large errors are drawn: 0 not at all
+    priority_beta: Probability = Schedule(0.6)  # share of the bias by this that weights take back
+    eta: Fraction = 0.9  # weight of the largest error in a sequence's priority, that of the mean error is the rest
+    rescale_eps: Weight = 1e-3  # slope that rescaled values keep, however large: eps of h(x) in the paper
 
 
 class R2D2(DRQN):
@@ -37,7 +37,7 @@ class R2D2(DRQN):
     @classmethod
     def sequences(cls, columns: dict[str, Tree], config: Any, rng: np.random.Generator) -> SequenceReplay:
         rows = config.buffer_size, columns, rng, config.sequence_length, config.gamma, config.burn_in
-        return PrioritizedSequences(*rows, config.alpha, config.beta)
+        return PrioritizedSequences(*rows, config.priority_alpha, config.priority_beta)
 
     def goal(self, obs: Tree, batch: dict[str, Any], q: Any, values: Any) -> Any:
         """h(n-step return with h^-1 of the target network's values), of actions that the network chooses (eq. 1)."""
