@@ -38,6 +38,9 @@ class A2CConfig:
     normalize_advantage: bool = False  # to mean 0 and deviation 1 within each update
     hidden: tuple[Count, ...] = (64, 64)  # units of the hidden layers, of policy and value each
     activation: Literal["tanh", "relu"] = "tanh"  # after each hidden layer
+    use_sde: bool = False  # exploration of Box actions by noise that is a function of the state (Raffin et al. 2021)
+    sde_sample_freq: Count | None = None  # steps for which that function is kept; none: n_steps (-1 elsewhere)
+    full_std: bool = True  # of the function: a deviation for each feature and action, else one for each feature
     share_layers: bool = False  # hidden layers serve policy and value both, as an image's convolutions always do
     lstm_hidden_size: Count | None = None  # units of an LSTM, for policy and value each unless shared; none: no LSTM
     ortho_init: bool = True  # orthogonal weights at the start
@@ -72,6 +75,8 @@ class A2C(OnPolicy):
             activation={"tanh": F.tanh, "relu": F.relu}[config.activation],
             ortho_init=config.ortho_init,
             log_std=config.log_std_init,
+            sde=config.use_sde,
+            full_std=config.full_std,
             share_layers=config.share_layers,
             lstm_hidden_size=config.lstm_hidden_size,
             rng=init,

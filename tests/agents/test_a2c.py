@@ -209,6 +209,17 @@ def test_actions_of_each_kind_are_learned_from(space, lstm):
     assert np.count_nonzero(learner.model.flat != before) > before.size / 2
 
 
+def test_noise_that_depends_on_the_state_is_learned():
+    learner = agent(replace(SMALL, use_sde=True, sde_sample_freq=2), action_space=spaces.Box(-1, 1, (2,), np.float32))
+    before = {path: p.array.copy() for path, p in learner.model.namedparams()}
+    _, stats = feed(learner, 5, 0)
+    assert np.isfinite(stats[-1]["loss"])
+    for path, p in learner.model.namedparams():
+        assert not np.array_equal(p.array, before[path]), path
+    with pytest.raises(ValueError, match="use_sde needs the actions of one Box"):
+        agent(replace(SMALL, use_sde=True))
+
+
 def test_a_recurrent_update_starts_from_the_state_acted_from():
     """The log_probs of the update's pass are those of acting, also behind ends and rows that are no transitions."""
     learner = agent(replace(SMALL, lstm_hidden_size=4, learning_rate=Schedule(0.0)))

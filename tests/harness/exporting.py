@@ -8,7 +8,21 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from rlcore.agents import DQN, DRQN, PPO, QRDQN, R2D2, SAC, TD3, CategoricalDQN, DoubleDQN, Rainbow
+from rlcore.agents import (
+    A2C,
+    DQN,
+    DRQN,
+    PPO,
+    QRDQN,
+    R2D2,
+    REINFORCE,
+    SAC,
+    TD3,
+    TRPO,
+    CategoricalDQN,
+    DoubleDQN,
+    Rainbow,
+)
 from rlcore.envs import SerialEnv
 from rlcore.envs.wrappers import (
     CastObservation,
@@ -95,6 +109,10 @@ CASES = [
     Case("memory, noise", PPO, NESTED, FORCE, settings={"lstm_hidden_size": 6, "use_sde": True, "share_layers": True}),
     Case("memory, masked", PPO, MASKED, THREE, settings={"lstm_hidden_size": 6}),
     Case("masked", PPO, MASKED, THREE),
+    Case("a2c", A2C, NESTED, FORCE),
+    Case("a2c, with a memory", A2C, MASKED, THREE, settings={"lstm_hidden_size": 6}),
+    Case("without a baseline", REINFORCE, VECTOR, THREE, settings={"baseline": False}),
+    Case("trust region", TRPO, MASKED, THREE),
     Case("squashed", TD3, VECTOR, FORCE, settings={"buffer_size": 300, "hidden": (8,)}),
     Case("squashed mean", SAC, NESTED, FORCE, (RescaleAction,), settings={"buffer_size": 300, "hidden": (8, 8)}),
     Case("with a memory", DRQN, VECTOR, spaces.Discrete(3, start=5)),
