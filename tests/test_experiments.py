@@ -21,8 +21,11 @@ SMALL = {
     "reinforce_cartpole.py": ["--steps", "1200", "--eval-every", "600"],
     "trpo_pendulum.py": ["--steps", "2048", "--eval-every", "1024"],
     "ppo_memory.py": ["--steps", "1024", "--eval-every", "512"],
-    "r2d2_tmaze.py": ["--steps", "1600", "--eval-every", "800"],
+    "r2d2_tmaze.py": ["--steps", "1200", "--eval-every", "600"],
+    "ddpg_pendulum.py": ["--steps", "500", "--learning-starts", "480", "--eval-every", "250"],
     "ppo_minatar.py": ["--steps", "512", "--n-envs", "2", "--eval-every", "512"],
+    "sac_pendulum.py": ["--steps", "500", "--learning-starts", "480", "--eval-every", "250"],
+    "td3_pendulum.py": ["--steps", "500", "--learning-starts", "480", "--eval-every", "250"],
 }
 NEEDS = {"dqn_minatar.py": ("minatar",), "ppo_minatar.py": ("minatar",), "dqn_pong.py": ("ale_py", "cv2", "imageio_ffmpeg")}
 

@@ -1,4 +1,4 @@
-"""DQN, PPO, A2C and TRPO on CartPole-v1 against Stable-Baselines3, same settings, in segments by turns."""
+"""Agents on CartPole-v1, SAC and TD3 on Pendulum-v1, against Stable-Baselines3: same settings, segments by turns."""
 
 from timing import COUNT, PAIRS, Row, Skipped, missing, paired, table
 
@@ -9,13 +9,13 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
-from rlcore.agents import A2C, DQN, PPO, TRPO, Agent
+from rlcore.agents import A2C, DQN, PPO, SAC, TD3, TRPO, Agent
 from rlcore.envs import SerialEnv
 from rlcore.harness import Recorder, train
 from rlcore.harness.config import from_dict
 from rlcore.rng import generator
 
-SEGMENTS = {DQN: 1_000, PPO: 4_096, A2C: 4_000, TRPO: 4_096}  # env steps; whole updates
+SEGMENTS = {DQN: 1_000, PPO: 4_096, A2C: 4_000, TRPO: 4_096, SAC: 100, TD3: 100}  # env steps; whole updates
 EPSILON = 0.05  # constant: a random action costs less than a greedy one
 DQN_SHARED = dict(
     learning_rate=1e-3,
@@ -27,12 +27,16 @@ DQN_SHARED = dict(
 )
 PPO_SHARED = dict(n_steps=128, batch_size=256, n_epochs=4, learning_rate=2.5e-4, ent_coef=0.01)  # 64-64, as by default
 A2C_SHARED = dict(learning_rate=7e-4, n_steps=5)  # the defaults of both
-N_ENVS = {DQN: 1, PPO: 8, A2C: 8, TRPO: 1}
+CONTROL_SHARED = dict(learning_rate=1e-3, buffer_size=50_000, learning_starts=100, batch_size=256)  # 256-256
+N_ENVS = {DQN: 1, PPO: 8, A2C: 8, TRPO: 1, SAC: 1, TD3: 1}
+CONTROL = (SAC, TD3)  # on Pendulum-v1; an update per env step
 OURS: dict[type[Agent], dict[str, Any]] = {  # an update per env step of DQN, one-step targets
     DQN: {**DQN_SHARED, "epsilon": EPSILON, "hidden": (64, 64), "update_every": 1, "gradient_steps": 1, "n_step": 1},
     PPO: PPO_SHARED,
     A2C: A2C_SHARED,
     TRPO: {},  # the defaults of both: 2,048 steps, 15 products with the Fisher matrix
+    SAC: CONTROL_SHARED,
+    TD3: {**CONTROL_SHARED, "action_noise": (0.0,), "hidden": (256, 256)},
 }
 THEIRS: dict[type[Agent], dict[str, Any]] = {
     DQN: {
@@ -46,14 +50,20 @@ THEIRS: dict[type[Agent], dict[str, Any]] = {
     PPO: PPO_SHARED,
     A2C: A2C_SHARED,
     TRPO: {},  # the defaults of both: 2,048 steps, 15 products with the Fisher matrix
+    SAC: CONTROL_SHARED,
+    TD3: {**CONTROL_SHARED, "policy_kwargs": {"net_arch": [256, 256]}},
 }
+
+
+def env_of(cls: type[Agent]) -> str:
+    return "Pendulum-v1" if cls in CONTROL else "CartPole-v1"
 
 
 class Ours:
     """With the recorder that `rlcore train` uses, writing TensorBoard events and scores."""
 
     def __init__(self, cls: type[Agent], folder: Path):
-        self.cls, self.env = cls, SerialEnv("CartPole-v1", N_ENVS[cls], seed=0)
+        self.cls, self.env = cls, SerialEnv(env_of(cls), N_ENVS[cls], seed=0)
         spaces = self.env.observation_space, self.env.action_space
         self.agent = cls.from_spaces(*spaces, from_dict(cls.Config, OURS[cls]), generator(0))
         self.hooks = [Recorder(folder, n_envs=N_ENVS[cls])]
@@ -70,7 +80,7 @@ class Theirs:
         import stable_baselines3
         from stable_baselines3.common.env_util import make_vec_env
 
-        self.cls, env = cls, make_vec_env("CartPole-v1", N_ENVS[cls])
+        self.cls, env = cls, make_vec_env(env_of(cls), N_ENVS[cls])
         model = getattr(stable_baselines3 if cls is not TRPO else import_module("sb3_contrib"), cls.__name__)
         self.model = model("MlpPolicy", env, **THEIRS[cls], device="cpu", seed=0)
 
@@ -87,7 +97,7 @@ def seconds(side: Ours | Theirs) -> float:
 
 def rows() -> list[Row | Skipped]:
     out: list[Row | Skipped] = []
-    for cls, bar in ((DQN, 7), (PPO, 3.5), (A2C, 4.5), (TRPO, 3)):
+    for cls, bar in ((DQN, 7), (PPO, 3.5), (A2C, 4.5), (TRPO, 3), (SAC, 1.5), (TD3, 1.5)):
         needed = ("torch", "stable_baselines3", *(["sb3_contrib"] if cls is TRPO else []))
         if skipped := list(missing(f"{cls.__name__} training against Stable-Baselines3", *needed)):
             out += skipped
@@ -97,7 +107,7 @@ def rows() -> list[Row | Skipped]:
             seconds(ours), seconds(theirs)  # the first segment has the steps before learning starts
             pair = paired([(seconds(ours), seconds(theirs)) for _ in range(PAIRS)])
         rates = f"{1 / pair.ours:.0f} steps/s", f"{1 / pair.other:.0f} steps/s Stable-Baselines3"
-        out.append(Row(f"{cls.__name__} training on CartPole-v1", *rates, pair.ratio, bar, "x"))
+        out.append(Row(f"{cls.__name__} training on {env_of(cls)}", *rates, pair.ratio, bar, "x"))
     return out
 
 
