@@ -73,7 +73,7 @@ class Run:
         spaces = self.env.observation_space, self.env.action_space
         self.agent = agent_class.from_spaces(*spaces, self.config, rng.generator(self.seed))
         self.agent.check_streams(self.env.n_envs)
-        self._loop = loop_of(agent_class, self.config, env, self.env.n_envs, self.seed, self.env_config)
+        self._loop = loop_of(self.agent, self.config, env, self.env.n_envs, self.seed, self.env_config)
         self.t = 0  # rows so far
         self._files: RunFolder | None = None  # locked, from resume() to the end of learn()
         self._recorder: Any = None  # with _watch and _checkpoint: hooks that write into the folder

@@ -214,13 +214,15 @@ def own_share(cls: type[Agent], envs: EnvConfig) -> EnvConfig:
     return envs if not cls.asynchronous or envs.vector == "process" else replace(envs, workers=0)
 
 
-def loop_of(cls: type[Agent], config: Any, env: Any, n_envs: int, seed: int, envs: EnvConfig) -> Any:
+def loop_of(agent: Agent, config: Any, env: Any, n_envs: int, seed: int, envs: EnvConfig) -> Any:
     """The loop by which an agent trains on what makes `n_envs` environments: `train`, or hogwild in its form.
 
     ValueError, before anything is started, if that cannot be done by several processes.
     """
+    cls = type(agent)
     if alone(cls, envs):
         return train
+    plan_of(agent, envs.workers)
     if isinstance(env, (VectorEnv, gymnasium.vector.VectorEnv)):
         raise ValueError(f"workers {envs.workers}: each makes environments of its own; give an id or a callable")
     if envs.normalize_obs or envs.normalize_reward:

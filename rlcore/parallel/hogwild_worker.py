@@ -81,9 +81,10 @@ def optimizers(agent: Agent) -> list[Optimizer]:
 
 
 def plan_of(agent: Agent, workers: int) -> Any:
-    """The layout of what is shared."""
+    """The layout of what is shared; ValueError if that cannot be."""
     vectors = []
     for optimizer in optimizers(agent):
+        optimizer.check_shareable()
         values, model = optimizer.target.flat, optimizer.target
         if model.flat_state.size > values.size:
             raise ValueError(

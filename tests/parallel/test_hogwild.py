@@ -313,7 +313,7 @@ def test_workers_are_those_that_learn_or_those_that_step():
     for cls, config in ((A3C, stepping), (A3C, EnvConfig())):
         assert alone(cls, config)
         assert own_share(cls, config) == config
-        assert loop_of(cls, CONFIG, "CartPole-v1", 1, 0, config) is train
+        assert loop_of(new(), CONFIG, "CartPole-v1", 1, 0, config) is train
 
 
 CONFIG = A3CConfig()
@@ -334,4 +334,4 @@ CONFIG = A3CConfig()
 )
 def test_runs_that_several_processes_cannot_do_are_refused(env, settings, message):
     with pytest.raises(ValueError, match=message):
-        loop_of(A3C, CONFIG, env, 1, 0, EnvConfig(workers=2, **settings))
+        loop_of(new(), CONFIG, env, 1, 0, EnvConfig(workers=2, **settings))

@@ -38,33 +38,37 @@ class Sharing:
         They are vectors in flat order. The parameters become a copy of the values, now and after each step; gradients
         stay this model's own. ValueError if the formula counts steps, as Adam's: each process would count its own.
         """
-        self._refuse("share", values, state)
+        self._check_vectors("share", values, state)
         self._shared, self._state, self._used = values, list(state), None
         self._place()
         self._renew()
 
     def give(self, values: Any, state: list[Any]) -> None:
         """Write parameters and state into such vectors."""
-        self._refuse("give", values, state)
+        self._check_vectors("give", values, state)
         for own, place in [*self._paired(values), *zip(self._state, state)]:
             place[...] = own
 
     def take(self, values: Any, state: list[Any]) -> None:
         """Take parameters and state from such vectors, as they are at this moment."""
-        self._refuse("take", values, state)
+        self._check_vectors("take", values, state)
         for own, place in [*self._paired(values), *zip(self._state, state)]:
             own[...] = place
 
-    def _refuse(self, caller: str, values: Any, state: list[Any]) -> None:
-        """ValueError unless these vectors can be shared."""
-        self._check_setup(caller)
+    def check_shareable(self) -> None:
+        """ValueError if what is stepped cannot be shared."""
+        self._check_setup("share")
         if self._version != _parameter.version:
             self._lay()
         if not self._params or self._in_float32 or any(p.array is None for p in self.target.params()):
-            raise ValueError(f"{caller}: the sizes of all parameters must be known, and none be of float16")
+            raise ValueError("share: the sizes of all parameters must be known, and none be of float16")
         if self.numbers(1.0, 1) != self.numbers(1.0, 1000):
             name = type(self).__name__
-            raise ValueError(f"{caller}: {name} counts its steps, which processes cannot share; RMSprop and SGD do not")
+            raise ValueError(f"share: {name} counts its steps, which processes cannot share; RMSprop and SGD do not")
+
+    def _check_vectors(self, caller: str, values: Any, state: list[Any]) -> None:
+        """ValueError unless this can be shared in these vectors."""
+        self.check_shareable()
         size, dtype = sum(p.size for p in self._params), self._params[0].dtype
         got = [(v.shape, v.dtype) for v in (values, *state)]
         if got != [((size,), dtype)] * (1 + len(self.slots)):
