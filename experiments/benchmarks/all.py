@@ -9,6 +9,7 @@ import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import asynchronous
 import autograd
 import checkpoints
 import convolution
@@ -49,6 +50,7 @@ def main() -> None:
         convolution,
         replay,
         training,
+        asynchronous,
         environments,
         monitoring,
         imports,

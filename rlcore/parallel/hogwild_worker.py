@@ -49,7 +49,7 @@ class Shared:
 
     def __init__(self, agent: Agent, plan: Any, buffer: Any):
         self.optimizers, parts = optimizers(agent), carve(plan, buffer)
-        self.stop, self.counts, self.vectors = parts["stop"], parts["counts"], parts["vectors"]
+        self.counts, self.vectors, self.stop = parts["counts"], parts["vectors"], memoryview(parts["stop"])
         # of each worker: rows, updates, how many of its reports have been heard, whether it has left. A memoryview is
         # read in half the time of an array, and a number in it is written whole
         self.rows, self.updates, self.heard, self.left = (
@@ -109,17 +109,17 @@ class Clerk:
 
     def __init__(self, agent: Any, env: VectorEnv, connection: Any, shared: Shared, job: Job):
         self.agent, self.connection, self.shared, self.job = agent, connection, shared, job
+        self.number, self.start, self.rows, self.stop = job.number, job.start, shared.rows, shared.stop
         self.first = job.number * env.n_envs  # of its streams
-        self.nearly = job.steps - len(shared.left) * env.n_envs  # from here on, a step of all would go too far
+        self.nearly = job.steps - len(shared.rows) * env.n_envs  # from here on, a step of all would go too far
         self.sent = 0
         self.sums: dict[str, list[Any]] = {}
         self.episodes: list[tuple[int, float, int]] = []
 
     def __call__(self, t: int, step: Step, stats: dict[str, Any]) -> bool:
-        shared, w, job = self.shared, self.job.number, self.job
-        shared.rows[w] = t - job.start
+        self.rows[self.number] = t - self.start
         if stats:
-            shared.updates[w] = self.agent.n_updates
+            self.shared.updates[self.number] = self.agent.n_updates
             for name, value in stats.items():
                 entry = self.sums.setdefault(name, [0.0, 0])
                 entry[0] += float(value)
@@ -127,22 +127,22 @@ class Clerk:
         if step.info and "episode" in step.info:
             streams, returns, lengths = step.info["episode"]
             self.episodes += zip((streams + self.first).tolist(), returns.tolist(), lengths.tolist())
-        if shared.heard[w] == self.sent and (self.sums or self.episodes):
+        if (self.sums or self.episodes) and self.shared.heard[self.number] == self.sent:
             self.report()
         return self.over()
 
     def over(self) -> bool:
         """Whether this worker has made its last row; the first one makes the last of all, once others have left."""
-        shared, job = self.shared, self.job
-        rows = self.agent.t = job.start + sum(shared.rows)  # of all, by which schedules go
-        if rows < self.nearly:
-            return bool(shared.stop[0])
-        if job.number:
+        rows = self.agent.t = self.start + sum(self.rows)  # of all, by which schedules go
+        if rows < self.nearly or self.stop[0]:
+            return bool(self.stop[0])
+        if self.number:
             return True
-        while sum(shared.left) < len(shared.left) - 1 and not shared.stop[0]:
+        left = self.shared.left
+        while sum(left) < len(left) - 1 and not self.stop[0]:
             sleep(WAIT)
-        rows = self.agent.t = job.start + sum(shared.rows)
-        return rows >= job.steps or bool(shared.stop[0])
+        rows = self.agent.t = self.start + sum(self.rows)
+        return rows >= self.job.steps or bool(self.stop[0])
 
     def report(self, last: bool = False) -> None:
         """Say what there is, of episodes no more than fit."""
