@@ -25,8 +25,8 @@ class Settings:
     seed: int = 0
     algorithm: Literal["r2d2", "dqn"] = "r2d2"
     corridor: int = 10  # steps between the side shown and the turn
-    steps: int = 20_000  # env steps
-    eval_every: int = 2_000  # env steps
+    steps: int = 10_000  # env steps
+    eval_every: int = 1_000  # env steps
     folder: Path = Path("runs/r2d2_tmaze")  # the run is kept in folder/s<seed>, and goes on from its last checkpoint
 
 
