@@ -11,6 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SMALL = {
     "a3c_cartpole.py": ["--steps", "1200", "--eval-every", "600"],
+    "c51_cartpole.py": ["--steps", "1200", "--eval-every", "600"],
+    "qr_dqn_cartpole.py": ["--steps", "1200", "--eval-every", "600"],
+    "rainbow_pong.py": [
+        *("--steps", "400", "--learning-starts", "380", "--buffer-size", "500"),
+        *("--eval-every", "400", "--eval-episodes", "1"),
+    ],
     "dqn_cartpole.py": ["--steps", "1200", "--eval-every", "600"],
     "dqn_minatar.py": ["--steps", "1100", "--learning-starts", "1000", "--eval-every", "600"],
     "dqn_pong.py": [
@@ -27,7 +33,12 @@ SMALL = {
     "sac_pendulum.py": ["--steps", "500", "--learning-starts", "480", "--eval-every", "250"],
     "td3_pendulum.py": ["--steps", "500", "--learning-starts", "480", "--eval-every", "250"],
 }
-NEEDS = {"dqn_minatar.py": ("minatar",), "ppo_minatar.py": ("minatar",), "dqn_pong.py": ("ale_py", "cv2", "imageio_ffmpeg")}
+NEEDS = {
+    "rainbow_pong.py": ("ale_py", "cv2"),
+    "dqn_minatar.py": ("minatar",),
+    "ppo_minatar.py": ("minatar",),
+    "dqn_pong.py": ("ale_py", "cv2", "imageio_ffmpeg"),
+}
 
 
 def test_every_script_has_a_small_size():

@@ -14,7 +14,7 @@ from rlcore.autograd import Link
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.bodies import MASK, split_mask
-from rlcore.buffers import Prioritized, Replay
+from rlcore.buffers import FrameReplay, Prioritized, PrioritizedFrames, Replay
 from rlcore.explorers import EpsilonGreedy, Greedy
 from rlcore.fields import Count, Fraction, Natural, Positive, Probability, Rate, Schedule, check_fields
 from rlcore.losses import mean_of
@@ -47,6 +47,7 @@ class DQNConfig:
     prioritized: bool = False  # transitions of large errors are drawn more often (Schaul et al. 2016)
     priority_alpha: Fraction = 0.6  # how much more often: 0 not at all, 1 in proportion to the error
     priority_beta: Probability = Schedule(0.4, 1.0, 1_000_000)  # share of the bias by this that weights take back
+    share_frames: bool | None = None  # the replay keeps each frame of a stack once; none: of stacks (not 3, H, W) uint8
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -105,10 +106,7 @@ class DQN(OffPolicy):
         q = cls.network(seen, int(action_space.n), config, init)
         optimizer = Adam(config.learning_rate(0), eps=config.adam_eps, corrected_eps=True)
         columns = {"obs": rows_of(observation_space), "action": ((), np.int64)}
-        kind, priority = Replay, {}
-        if config.prioritized:
-            kind, priority = Prioritized, {"alpha": config.priority_alpha, "beta": config.priority_beta}
-        replay = kind(config.buffer_size, columns, sampling, config.n_step, config.gamma, **priority)
+        replay = cls.replay_of(columns, config, sampling)
         explorer = EpsilonGreedy(config.exploration, acting)
         return cls(q, optimizer, replay, explorer, config, own, int(action_space.start), masked)
 
@@ -120,6 +118,16 @@ class DQN(OffPolicy):
         sigma0 = config.noisy_sigma if config.noisy else None
         options: Any = dict(outputs=outputs, dueling=config.dueling, sigma0=sigma0)
         return q_network(observation_space, n_actions, config.hidden, rng, **options)
+
+    @staticmethod
+    def replay_of(columns: dict[str, Any], config: Any, rng: np.random.Generator) -> Replay:
+        """The replay of a config's settings."""
+        share = is_stack(columns["obs"]) if config.share_frames is None else config.share_frames
+        settings: Any = config.buffer_size, columns, rng, config.n_step, config.gamma
+        if not config.prioritized:
+            return (FrameReplay if share else Replay)(*settings)
+        kind: Any = PrioritizedFrames if share else Prioritized
+        return kind(*settings, alpha=config.priority_alpha, beta=config.priority_beta)
 
     def act(self, obs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         mask = obs[MASK] != 0 if self.masked else None
@@ -192,6 +200,14 @@ class DoubleDQN(DQN):
 
     def next_action(self, batch: dict[str, Any], values: Any) -> Any:
         return self.best(batch, self.online_q(batch["next_obs"]).array)
+
+
+def is_stack(spec: Any) -> bool:
+    """Whether observations of this (shape, dtype) are taken for stacks of images: (k, H, W) uint8, and no colours."""
+    if not (isinstance(spec, tuple) and len(spec) == 2 and spec[1] == np.uint8 and len(spec[0]) == 3):
+        return False
+    k, *image = spec[0]
+    return k not in (1, 3) and k < min(image)
 
 
 class QPolicy(Policy):

@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 
+import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -10,7 +11,7 @@ from rlcore.agents import DQN, QRDQN, CategoricalDQN, DoubleDQN, DQNConfig
 from rlcore.autograd import Sequential
 from rlcore.autograd import links as L
 from rlcore.autograd.optimizers import SGD
-from rlcore.buffers import Prioritized, Replay
+from rlcore.buffers import FrameReplay, Prioritized, Replay
 from rlcore.envs import SerialEnv
 from rlcore.envs.toy import Chain, Forever
 from rlcore.explorers import EpsilonGreedy, Schedule
@@ -409,6 +410,55 @@ def test_a_noisy_target_draws_noise_too_and_sigmas_are_learned():
     before = sigma.array.copy()
     learner.learn(batch)
     assert (sigma.array != before).any()
+
+
+@pytest.mark.parametrize(
+    ("space", "share", "shared"),
+    [
+        (spaces.Box(0, 255, (4, 40, 44), np.uint8), None, True),
+        (spaces.Box(0, 255, (2, 40, 44), np.uint8), None, True),
+        (spaces.Box(0, 255, (4, 40, 44), np.uint8), False, False),
+        (spaces.Box(0, 255, (3, 40, 44), np.uint8), None, False),  # colours
+        (spaces.Box(0, 255, (3, 40, 44), np.uint8), True, True),
+        (spaces.Box(0, 255, (1, 40, 44), np.uint8), None, False),
+        (spaces.Box(0, 255, (40, 44, 4), np.uint8), None, False),
+        (spaces.Box(0, 1, (4, 40, 44), np.float32), None, False),
+        (spaces.Dict(a=spaces.Box(0, 255, (4, 40, 44), np.uint8)), None, False),
+        (spaces.Tuple((TWO, TWO)), None, False),
+        (VECTOR, None, False),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("prioritized", [False, True])
+def test_frames_of_stacks_are_kept_once(space, share, shared, prioritized):
+    settings = dict(observation_space=space, share_frames=share, prioritized=prioritized, buffer_size=100)
+    replay = member(DQN, **settings).replay
+    assert isinstance(replay, FrameReplay) == shared
+    assert isinstance(replay, Prioritized) == prioritized
+
+
+def test_frames_are_learned_from():
+    class Frames(gymnasium.Env):
+        observation_space, action_space = spaces.Box(0, 255, (2, 36, 36), np.uint8), TWO
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            self.t, self.stack = 0, np.zeros((2, 36, 36), np.uint8)
+            return self.stack, {}
+
+        def step(self, action):
+            self.t += 1
+            self.stack = np.stack((self.stack[1], np.full((36, 36), self.t, np.uint8)))
+            return self.stack, 1.0, self.t == 5, False, {}
+
+    env = SerialEnv(Frames, 2, seed=0)
+    learner = member(DQN, observation_space=env.observation_space, prioritized=True, buffer_size=50, n_step=3)
+    train(learner, env, 60)
+    assert learner.n_updates == 40
+    batch = learner.replay.sample(32)
+    newest, older = batch["obs"][:, 1, 0, 0].astype(int), batch["obs"][:, 0, 0, 0].astype(int)
+    np.testing.assert_array_equal(older, np.maximum(newest - 1, 0))
+    np.testing.assert_array_equal(batch["next_obs"][:, 1, 0, 0], np.minimum(newest + 3, 5))
 
 
 @pytest.mark.parametrize("cls", FAMILY)
