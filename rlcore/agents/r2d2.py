@@ -16,7 +16,7 @@ from rlcore.tree import Tree
 
 @dataclass(frozen=True)
 class R2D2Config(DRQNConfig):
-    """Settings of R2D2, the paper's unless it says otherwise; steps are rows, one per environment and step."""
+    """Settings of R2D2, of a size for one core: the paper's are in settings/r2d2.json. Steps are rows."""
 
     sequence_length: Count = 20  # transitions of a sequence that are learned from; the paper has 80
     burn_in: Natural = 10  # transitions before them that bring the recurrent state up to date; the paper has up to 40
@@ -30,7 +30,10 @@ class R2D2Config(DRQNConfig):
 
 
 class R2D2(DRQN):
-    """DRQN with burn-in, double Q-learning over n steps, rescaled values, and prioritized sequences."""
+    """DRQN with burn-in, double Q-learning over n steps, rescaled values, and prioritized sequences.
+
+    Its network sees observations alone; the paper's also saw the last action and reward.
+    """
 
     Config = R2D2Config
 
