@@ -107,8 +107,8 @@ class SequenceReplay(Backward):
             before, known = self._before(walk[t])
             known &= self._kind.take(before) > 0
             reset[t] = there & ~known
-            there &= known
-            walk[t - 1] = np.where(there, before, walk[t])
+            walk[t - 1] = np.where(known, before, walk[t])
+            there = known
         return reset
 
     def _take_sequences(self, walk: Array) -> None:

@@ -163,7 +163,7 @@ def test_errors_may_be_a_devices_which_is_asked_for_them_once(monkeypatch):
 # Lists of episodes as an oracle
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(histories(), st.integers(1, 3), st.integers(0, 2**32))
 def test_every_transition_is_that_of_the_episodes_and_its_priority_its_own(history, n_step, seed):
     capacity, blocks = history
@@ -211,7 +211,7 @@ def test_it_goes_on_from_its_state_bit_for_bit(history, data):
         if len(one) and k % 3:
             a, *b = (buffer.sample(5) for buffer in both)
             assert all(np.array_equal(a[name], other[name]) for other in b for name in a)
-            error = rng.random(5, np.float32)
+            error = 3 * rng.random(5, np.float32)
             for buffer in both:
                 buffer.update(a["row"], error)
         if k < len(blocks):
