@@ -92,21 +92,6 @@ def test_every_row_is_the_sum_over_its_later_steps(seed):
     np.testing.assert_allclose(single, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_lambda_0_is_the_td_error_and_1_is_monte_carlo(seed):
-    """Where next_value is the next row's value, lambda 1 with V added is the discounted sum, bootstrapped at cuts."""
-    reward, value, after, terminated, truncated, _ = random_rows(seed)
-    ended, valid = terminated | truncated, np.ones(reward.shape, bool)
-    after[:-1] = np.where(truncated[:-1], after[:-1], value[1:])
-    td = gae(reward, value, after, terminated, ended, valid, 0.9, 0.0)
-    np.testing.assert_allclose(td, reward + 0.9 * after * ~terminated - value)
-    monte_carlo = np.empty_like(reward)
-    for t in reversed(range(len(reward))):
-        later = after[t] if t == len(reward) - 1 else np.where(truncated[t], after[t], monte_carlo[t + 1])
-        monte_carlo[t] = reward[t] + 0.9 * np.where(terminated[t], 0, later)
-    np.testing.assert_allclose(gae(reward, value, after, terminated, ended, valid, 0.9, 1.0) + value, monte_carlo)
-
-
 def test_returns_of_n_steps_by_hand():
     """Two sequences of four rows, n = 2, gamma 0.5; the second one's episode is cut after its second row."""
     reward = np.array([[1.0, 1], [2, 2], [3, 99], [4, 99]])
@@ -192,8 +177,9 @@ def targets(rows, n, gamma):
 
 
 def advantages(rows, gamma, lam):
-    ended = rows.terminated | rows.truncated
-    return gae(rows.reward, rows.value, rows.after, rows.terminated, ended, rows.valid, gamma, lam)
+    names = ("reward", "terminated", "truncated", "valid")
+    columns = {name: getattr(rows, name) for name in names} | {"final_value": rows.after}
+    return rollout_gae(columns, rows.value, gamma, lam)
 
 
 def test_gae_of_lambda_1_and_the_value_is_monte_carlo():

@@ -116,6 +116,7 @@ def run(bug: Bug | None, tests: Sequence[str]) -> Found:
 def run_all(jobs: Sequence[tuple[Bug | None, Sequence[str]]], workers: int) -> list[Found]:
     """Each job in a fork of this process, so many at a time."""
     with tempfile.TemporaryDirectory() as folder:
+        sys.dont_write_bytecode, sys.pycache_prefix = False, f"{folder}/compiled"  # once for all of them
         running = 0
         for k, job in enumerate(jobs):
             if running == workers:
