@@ -15,7 +15,26 @@ if TYPE_CHECKING:
     from rlcore.rng import seed
 
 __version__ = "0.1.0"
-__all__ = ["DQN", "PPO", "DoubleDQN", "Run", "load_policy", "seed"]
+__all__ = [
+    "A2C",
+    "A3C",
+    "CategoricalDQN",
+    "DDPG",
+    "DQN",
+    "DRQN",
+    "DoubleDQN",
+    "PPO",
+    "QRDQN",
+    "R2D2",
+    "REINFORCE",
+    "Rainbow",
+    "SAC",
+    "TD3",
+    "TRPO",
+    "Run",
+    "load_policy",
+    "seed",
+]
 
 
 def _short_form(name: str) -> Callable[..., Run]:
@@ -35,7 +54,19 @@ def _short_form(name: str) -> Callable[..., Run]:
 
 DQN = _short_form("DQN")
 DoubleDQN = _short_form("DoubleDQN")
+CategoricalDQN = _short_form("CategoricalDQN")
+QRDQN = _short_form("QRDQN")
+Rainbow = _short_form("Rainbow")
+DRQN = _short_form("DRQN")
+R2D2 = _short_form("R2D2")
+REINFORCE = _short_form("REINFORCE")
+A2C = _short_form("A2C")
+A3C = _short_form("A3C")
 PPO = _short_form("PPO")
+TRPO = _short_form("TRPO")
+DDPG = _short_form("DDPG")
+TD3 = _short_form("TD3")
+SAC = _short_form("SAC")
 
 
 def __getattr__(name: str) -> Any:

@@ -10,47 +10,47 @@ from rlcore.agents.dqn import DQN, DoubleDQN, DQNConfig
 from rlcore.agents.drqn import DRQN, DRQNConfig
 from rlcore.agents.ppo import PPO, PPOConfig
 from rlcore.agents.qr_dqn import QRDQN, QRDQNConfig
-from rlcore.agents.rainbow import Rainbow, RainbowConfig
 from rlcore.agents.r2d2 import R2D2, R2D2Config
+from rlcore.agents.rainbow import Rainbow, RainbowConfig
 from rlcore.agents.reinforce import REINFORCE, REINFORCEConfig
 from rlcore.agents.sac import SAC, SACConfig
 from rlcore.agents.td3 import TD3, TD3Config
 from rlcore.agents.trpo import TRPO, TRPOConfig
 
 __all__ = [
-    "TRPO",
-    "TRPOConfig",
-    "REINFORCE",
-    "REINFORCEConfig",
     "A2C",
     "A2CConfig",
     "A3C",
     "A3CConfig",
     "ALGORITHMS",
+    "Agent",
     "CategoricalDQN",
     "CategoricalDQNConfig",
-    "QRDQN",
-    "QRDQNConfig",
-    "Rainbow",
-    "RainbowConfig",
-    "DQN",
-    "DRQN",
-    "DRQNConfig",
-    "R2D2",
-    "R2D2Config",
-    "PPO",
-    "SAC",
-    "SACConfig",
     "DDPG",
     "DDPGConfig",
-    "TD3",
-    "TD3Config",
-    "Agent",
+    "DQN",
     "DQNConfig",
+    "DRQN",
+    "DRQNConfig",
     "DoubleDQN",
     "NonFiniteError",
+    "PPO",
     "PPOConfig",
     "Policy",
+    "QRDQN",
+    "QRDQNConfig",
+    "R2D2",
+    "R2D2Config",
+    "REINFORCE",
+    "REINFORCEConfig",
+    "Rainbow",
+    "RainbowConfig",
+    "SAC",
+    "SACConfig",
+    "TD3",
+    "TD3Config",
+    "TRPO",
+    "TRPOConfig",
 ]
 
 ALGORITHMS: dict[str, type[Agent]] = {  # by the names that the command line knows
@@ -61,12 +61,12 @@ ALGORITHMS: dict[str, type[Agent]] = {  # by the names that the command line kno
     "rainbow": Rainbow,
     "drqn": DRQN,
     "r2d2": R2D2,
+    "reinforce": REINFORCE,
+    "a2c": A2C,
+    "a3c": A3C,
     "ppo": PPO,
+    "trpo": TRPO,
     "ddpg": DDPG,
     "td3": TD3,
     "sac": SAC,
-    "a2c": A2C,
-    "a3c": A3C,
-    "reinforce": REINFORCE,
-    "trpo": TRPO,
 }
