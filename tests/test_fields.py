@@ -9,13 +9,13 @@ from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 import pytest
 
-from rlcore.agents import DQNConfig, PPOConfig
+from rlcore.agents import DDPGConfig, DQNConfig, PPOConfig, SACConfig, TD3Config
 from rlcore.envs.atari import PROTOCOLS, Protocol
 from rlcore.envs.make import EnvConfig
 from rlcore.fields import Count, Fraction, Positive, Probability, Range, Schedule, check_fields
 from rlcore.harness.header import Monitor
 
-CONFIGS = [DQNConfig, PPOConfig, Monitor, EnvConfig]
+CONFIGS = [DQNConfig, PPOConfig, DDPGConfig, TD3Config, SACConfig, Monitor, EnvConfig]
 BIG = 10**400  # a float cannot hold it
 
 
@@ -49,7 +49,7 @@ def wrong_values(kind, within):
     if kind is float:
         return [*map(float, beyond), nan, inf, -inf, True, "1", BIG, [1.0], 1j, np.float32("nan")]
     if kind is tuple:
-        return [5, "64", (0,), (64, -1), (64, 1.5), (64, nan), (True,), (BIG,), (None,)]
+        return [5, "64", (within.low - 1,), (64, -1), (64, nan), (True,), (BIG,), (None,)]
     texts = [
         "linear:nan:0:5",
         "linear:1:inf:5",
@@ -118,6 +118,16 @@ def test_numbers_become_pythons_own():
     assert type(config.hidden[0]) is int
     assert config.epsilon == Schedule(0.1)
     assert PPOConfig(clip_range=1, clip_range_vf=1, target_kl=None).clip_range == Schedule(1.0)
+
+
+def test_whole_numbers_of_a_tuple_are_no_fractions():
+    with pytest.raises(TypeError, match=r"hidden\[1\] takes a whole number within"):
+        DQNConfig(hidden=(64, 1.5))
+
+
+def test_a_number_or_a_word_is_either():
+    assert SACConfig(ent_coef=np.float32(0.5)).ent_coef == 0.5
+    assert SACConfig(ent_coef="auto_0.5").ent_coef == "auto_0.5"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -15,16 +15,18 @@ from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Optimizer
 from rlcore.buffers import Replay
 from rlcore.continuous import Critics, GaussianActor, UnitBox, actor, critics
-from rlcore.fields import Count
+from rlcore.fields import Count, Range, Weight
 from rlcore.losses import soft_policy_loss
+
+Nats = Annotated[float, Range(-1e6, 1e6)]
 
 
 @dataclass(frozen=True)
 class SACConfig(ContinuousConfig):
     """Settings of SAC, by default those of Stable-Baselines3; steps are rows, one per environment and step."""
 
-    ent_coef: float | str = "auto"  # weight of the entropy; "auto": learned, from 1; "auto_0.1": learned, from 0.1
-    target_entropy: float | str = "auto"  # to which a learned weight leads, nats; "auto": less the numbers of an action
+    ent_coef: Weight | str = "auto"  # weight of the entropy; "auto": learned, from 1; "auto_0.1": learned, from 0.1
+    target_entropy: Nats | str = "auto"  # to which a learned weight leads; "auto": -1 for each number of an action
     target_update_interval: Count = 1  # updates between target updates
 
     def __post_init__(self) -> None:
@@ -37,7 +39,7 @@ class SACConfig(ContinuousConfig):
         text = str(self.ent_coef)
         learned = text == "auto" or text.startswith("auto_")
         coef = 1.0 if text == "auto" else _number(text.removeprefix("auto_"))
-        if not 0 <= coef < 1e6 or (learned and coef == 0):
+        if not 0 <= coef <= 1e6 or (learned and coef == 0):
             raise ValueError(f"ent_coef must be a number from 0 on, 'auto', or 'auto_0.1', got {self.ent_coef!r}")
         return coef, learned
 
