@@ -49,6 +49,23 @@ def test_an_update_is_the_papers(seed, weights):
     control.close(learner.target_critic, target_q, control.moved(target_q, new_q, 0.1))
 
 
+@pytest.mark.parametrize("cls", ALL)
+def test_targets_begin_as_the_networks_are_at_the_first_update(cls):
+    learner = agent(cls, tau=0.0)  # whose weights were changed after it was made
+    targets = [(learner.target_critic, learner.critic)]
+    if cls is not SAC:
+        targets.append((learner.target_actor, learner.actor))
+    before = [target.flat.copy() for target, _ in targets]
+    for (_, network), flat in zip(targets, before):
+        np.testing.assert_array_equal(flat, network.flat)
+    fill(learner)
+    learner.update()
+    assert learner.n_updates > 1
+    for (target, network), flat in zip(targets, before):
+        np.testing.assert_array_equal(target.flat, flat)
+        assert not np.array_equal(network.flat, flat)
+
+
 @pytest.mark.parametrize("cls", [DDPG, TD3])
 @pytest.mark.parametrize("tau", [0.0, 1.0])
 def test_targets_that_stay_and_such_as_are_copied_are_exact(cls, tau):

@@ -53,6 +53,13 @@ BUGS = [
         "agents/test_dqn.py::test_targets_are_of_allowed_actions",
     ),
     Bug(
+        "an update that was left out counts, and moves the target", "agents.dqn",
+        "if not self.descend(loss, batch):\n"
+        "            return {}",
+        "self.descend(loss, batch)",
+        "agents/test_every.py::test_losses_that_are_nan_are_left_out_and_counted_and_three_in_a_row_end_the_run",
+    ),
+    Bug(
         "dueling without the mean", "q_networks",
         "advantage - F.average(advantage, axis=1, keepdims=True) + value",
         "advantage + value",
@@ -403,6 +410,12 @@ BUGS = [
         "agents/test_ppo.py::test_minibatches_hold_each_row_once_an_epoch",
     ),
     Bug(
+        "the successor of a row that was cut is the reset observation", "agents.on_policy",
+        "self._values_after(map_(lambda leaf: leaf[at], step.final_obs), at)",
+        "self._values_after(map_(lambda leaf: leaf[at], step.obs), at)",
+        "agents/test_on_policy.py::test_advantages_and_returns_by_hand",
+    ),
+    Bug(
         "the rate does not follow its schedule", "agents.ppo",
         "self.optimizer.learning_rate = self.config.learning_rate(self.t)",
         "self.optimizer.learning_rate = self.config.learning_rate(0)",
@@ -485,6 +498,18 @@ BUGS = [
         "if self.n_updates % self.config.policy_delay == 0 else {}",
         "",
         "agents/test_td3.py::test_actor_and_targets_learn_once_in_so_many_updates",
+    ),
+    Bug(
+        "target critics keep the weights they were made with", "agents.continuous",
+        "self.target_critic.copyparams(self.critic)",
+        "pass",
+        "agents/test_ddpg.py::test_targets_begin_as_the_networks_are_at_the_first_update",
+    ),
+    Bug(
+        "targets are of the actor that learns", "agents.ddpg",
+        "return self.target_mu(obs).array",
+        "return self.acting_actor(obs).array",
+        "agents/test_ddpg.py::test_an_update_is_the_papers",
     ),
     Bug(
         "the actor goes down the critic", "agents.ddpg",
