@@ -23,10 +23,9 @@ from rlcore.envs.single import maker
 from rlcore.envs.worker_process import GoneError, Worker
 from rlcore.harness.loop import Hook, train
 from rlcore.harness.record import Recorder
-from rlcore.parallel.hogwild_worker import Job, MakeAgent, MakeEnv, Report, Shared, learn, plan_of
+from rlcore.parallel.hogwild_worker import NOT_YET, Job, MakeAgent, MakeEnv, Report, Shared, learn, plan_of
 from rlcore.stream import Step
 
-WHO = "hogwild"
 TURN = 0.1  # seconds from one look of this process at what its workers have done to the next
 START_S = 60  # for a worker to import what it needs and to make agent and environment, besides the time for a step
 LEAVE_S = 5  # for a worker to end its step, and to close its environment
@@ -93,13 +92,14 @@ class Crew:
         self._buffer = self._context.RawArray("b", size(plan))  # unlinked at birth
         self.shared = Shared(agent, plan, self._buffer)
         self.shared.give()
+        self.shared.stop[0] = NOT_YET
         self._workers: list[Worker] = []
         self._busy = dict.fromkeys(range(workers), 0.0)  # those that learn, and for how long they have not come further
         self._rows = [0] * workers  # of each, as last seen
         self._updates = getattr(agent, "n_updates", 0)  # before
 
     def start(self) -> None:
-        """Start the workers, which begin as soon as they can."""
+        """Start the workers, which begin when all are ready."""
         for w, job in enumerate(self._jobs):
             try:
                 self._workers.append(Worker(self._context, self._buffer, job, self.timeout_s, learn))
@@ -111,10 +111,12 @@ class Crew:
                 self._take(w, self.timeout_s + START_S)
             except GoneError as gone:
                 raise RuntimeError(f"hogwild: worker {w} {gone} before it was ready{GUARD}") from None
+        self.shared.stop[0] = 0
 
     def follow(self, hooks: Sequence[Hook]) -> int:
         """Call hooks by turns until the workers are done; gives the row reached."""
         last, t, left = monotonic(), self.start_t, self.timeout_s
+        recorders = [hook for hook in hooks if isinstance(hook, Recorder)]
         while True:
             sleep(TURN)
             now = monotonic()
@@ -123,6 +125,8 @@ class Crew:
             done = not self._busy
             self.shared.take()
             stats = self._count(t, reports)
+            for recorder in recorders:
+                recorder.n_envs = t - before  # by which it knows what is due
             stops = any([hook(t, summary(t - before, reports), stats) for hook in hooks])  # noqa: C419  every hook runs
             if done:
                 return t
@@ -239,13 +243,7 @@ def loop_of(agent: Agent, config: Any, env: Any, n_envs: int, seed: int, envs: E
     def together(agent: Agent, env: VectorEnv, steps: int, hooks: Sequence[Hook] = (), t: int = 0) -> int:
         if env.obs is None:
             env.reset()  # to be saved: the run may go on in one process
-        recorders = [hook for hook in hooks if isinstance(hook, Recorder)]
-
-        def count(t: int, step: Step, stats: dict[str, Any]) -> None:
-            for recorder in recorders:
-                recorder.n_envs = len(step.reward)  # rows since the last call, by which it knows what is due
-
-        return hogwild(agent, make_agent, make_one, steps, envs.workers, [count, *hooks], t, seed, envs.env_timeout)
+        return hogwild(agent, make_agent, make_one, steps, envs.workers, hooks, t, seed, envs.env_timeout)
 
     return together
 

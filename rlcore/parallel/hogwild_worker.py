@@ -29,6 +29,7 @@ MakeAgent = Callable[[VectorEnv, np.random.Generator], Agent]
 MakeEnv = Callable[[int], VectorEnv]
 MANY = 2_000  # episodes in a report, which takes 48 kB: there is room for it in a pipe, so no worker waits
 WAIT = 1e-4  # seconds between two looks whether the others have left
+NOT_YET = -1  # of `stop`, until all are ready
 LINE = 8  # numbers in a cache line: each worker counts in one of its own
 
 
@@ -162,6 +163,8 @@ def learn(connection: Any, buffer: Any, job: bytes) -> None:
         try:
             clerk, env = _ready(connection, buffer, ForkingPickler.loads(job))
             answer(connection, ANSWER, Report())
+            while clerk.stop[0] == NOT_YET:
+                sleep(10 * WAIT)
             if not clerk.over():
                 clerk.agent.t = clerk.job.start  # train() begins there, whatever others have done by now
                 train(clerk.agent, env, sys.maxsize, [clerk], clerk.job.start)
