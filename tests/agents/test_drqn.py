@@ -435,6 +435,7 @@ def test_forbidden_actions_are_never_taken_nor_bootstrapped_from():
     train(learner, env, 200)
     values, obs = numbers(0, 2, 1, 5), {"action_mask": np.int8([[[1, 1, 1, 1, 1]], [[0, 1, 0, 1, 0]]])}
     batch = {"mask": np.ones((1, 1), bool), "discount": np.full((1, 1), 0.9), "reward": np.zeros((1, 1))}
+    values[1, 0, 2] = 9  # the largest, and forbidden
     best = max(values[1, 0, 1], values[1, 0, 3])
     assert learner.goal(obs, batch, values, values).item() == pytest.approx(0.9 * best)
     obs["action_mask"][1] = 0

@@ -21,7 +21,7 @@ from rlcore.envs.make import EnvConfig, evaluation_env, make_env
 from rlcore.envs.toy import HashChain
 from rlcore.harness import evaluate, train
 from rlcore.rng import default, generator, state_of
-from rlcore.tree import named_leaves
+from rlcore.tree import Ring, named_leaves
 from tests.test_resume import IDS, SMALL
 
 ROOT = Path(__file__).parents[2]
@@ -49,14 +49,18 @@ def made(algorithm, config=LEARNED, seed=3, **settings):
     raise AssertionError
 
 
+def bits(leaf):
+    """What a leaf of a state holds, be it an array, a Ring of rows, or a JSON scalar."""
+    array = leaf.array if isinstance(leaf, Ring) else leaf
+    return array.tobytes() if isinstance(array, np.ndarray) else json.dumps(array).encode()
+
+
 def digest(*parts):
     """SHA-256 of states, whatever they are made of, and of the library's own generator."""
     found = hashlib.sha256(json.dumps(state_of(default())).encode())
     for part in parts:
         for path, leaf in named_leaves(part.state()):
-            array = leaf.array if hasattr(leaf, "written") else leaf
-            data = array.tobytes() if isinstance(array, np.ndarray) else json.dumps(array).encode()
-            found.update(path.encode() + data)
+            found.update(path.encode() + bits(leaf))
     return found.hexdigest()
 
 
@@ -103,6 +107,18 @@ def test_one_seed_gives_one_run_in_any_process_with_evaluations_or_without(algor
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_another_seed_gives_another_run(algorithm, elsewhere):
     assert run(algorithm, seed=4) != elsewhere[algorithm]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_policy_that_draws_does_so_from_a_generator_of_its_own(algorithm):
+    agent, env, _ = made(algorithm)
+    train(agent, env, 60)
+    before = copy.deepcopy(dict(named_leaves(agent.state())))
+    agent.policy(deterministic=False)(env.obs)
+    after = dict(named_leaves(agent.state()))
+    changed = [path for path, leaf in after.items() if bits(leaf) != bits(before[path])]
+    assert changed
+    assert all(path.startswith(("rng/", "rngs/policy/")) for path in changed), changed
 
 
 class Spoiled:

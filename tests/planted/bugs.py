@@ -247,6 +247,24 @@ BUGS = [
         "agents/test_drqn.py::test_no_state_leaks_from_one_episode_into_another",
     ),
     Bug(
+        "other streams forget than those that ended", "agents.recurrent",
+        "_zeroed(a, slice(first, first + len(mask)), mask)",
+        "_zeroed(a, slice(0, len(mask)), mask)",
+        "agents/test_recurrent.py::test_some_streams_forget_by_their_numbers",
+    ),
+    Bug(
+        "forgetting reaches into a state that was given away", "agents.recurrent",
+        "a = a.copy()",
+        "pass",
+        "agents/test_recurrent.py::test_a_state_that_was_given_to_a_policy_stays_as_it_was",
+    ),
+    Bug(
+        "DRQN bootstraps from forbidden actions", "agents.drqn",
+        "return np.where(mask, values, -np.inf).argmax(axis=2)",
+        "return values.argmax(axis=2)",
+        "agents/test_drqn.py::test_forbidden_actions_are_never_taken_nor_bootstrapped_from",
+    ),
+    Bug(
         "the burn-in is learned from", "agents.drqn",
         "h, target_h = (map_(as_array, q(early, h, reset[:b])[1]) for q in (self.online_q, self.target_q))",
         "h, target_h = (q(early, h, reset[:b])[1] for q in (self.q, self.target_q))",
@@ -302,6 +320,12 @@ BUGS = [
         'rng or self.rngs["policy"]',
         'rng or self.rngs["acting"]',
         "agents/test_on_policy.py::test_acting_learning_and_other_policies_draw_from_generators_of_their_own",
+    ),
+    Bug(
+        "DDPG's policy draws from training's generator", "agents.ddpg",
+        'rng or self.rngs["policy"]',
+        'rng or self.rngs["acting"]',
+        "agents/test_every.py::test_a_policy_that_draws_does_so_from_a_generator_of_its_own",
     ),
     # advantages
     Bug(
