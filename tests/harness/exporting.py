@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 from rlcore.agents import (
     A2C,
+    A3C,
     DQN,
     DRQN,
     PPO,
@@ -110,6 +111,7 @@ CASES = [
     Case("memory, masked", PPO, MASKED, THREE, settings={"lstm_hidden_size": 6}),
     Case("masked", PPO, MASKED, THREE),
     Case("a2c", A2C, NESTED, FORCE),
+    Case("a3c", A3C, VECTOR, THREE),
     Case("a2c, with a memory", A2C, MASKED, THREE, settings={"lstm_hidden_size": 6}),
     Case("without a baseline", REINFORCE, VECTOR, THREE, settings={"baseline": False}),
     Case("trust region", TRPO, MASKED, THREE),
