@@ -12,10 +12,10 @@ from tests.planted.bugs import BUGS
 from tests.planted.plant import run_all
 
 WITHOUT = "no bug"  # names a run of all tests that the table names
-os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # they take five times as long to import as a bug to find
 
 
 def main() -> None:
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # they take five times as long to import as a bug to find
     everything = list(dict.fromkeys([test for bug in BUGS for test in bug.tests.split()]))
     jobs = {WITHOUT: (None, everything), **{bug.name: (bug, bug.tests.split()) for bug in BUGS}}
     names = [name for name in sys.argv[1:] if name != "--json"]
