@@ -17,13 +17,14 @@ import environments
 import imports
 import monitoring
 import optimizers
+import pong
 import recurrent
 import replay
 import training
 import updates
 
 README = Path(__file__).with_name("README.md")
-PACKAGES = ("numpy", "gymnasium", "torch", "stable-baselines3", "ale-py")
+PACKAGES = ("numpy", "gymnasium", "torch", "stable-baselines3", "sb3-contrib", "pfrl", "ale-py")
 
 
 def versions() -> str:
@@ -50,18 +51,21 @@ def main() -> None:
         convolution,
         replay,
         training,
+        pong,
         asynchronous,
         environments,
         monitoring,
         imports,
         checkpoints,
     ):
-        rows += subject.rows()
+        for row in subject.rows():
+            print(" | ".join(filter(None, timing.cells_of(row))), flush=True)
+            rows.append(row)
         rulers.append(timing.ruler())
     threads = "one thread" if timing.COUNT == "1" else f"{timing.COUNT} threads"
     clock = f"np.add on one element took {timing.µs(min(rulers))} to {timing.µs(max(rulers))} in between"
     text = f"{timing.table(rows)}\n\n{platform.machine()} {platform.system()}, {threads}, {versions()}; {clock}."
-    print(text)
+    print(f"\n{text}")
     if write:
         old = README.read_text("utf-8")
         here = rf"(<!-- table, {threads} -->\n).*?(<!-- end -->)"

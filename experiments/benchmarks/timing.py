@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 from statistics import median
 from time import perf_counter
@@ -107,19 +107,21 @@ def missing(what: str, *packages: str) -> Iterator[Skipped]:
 
     absent = [name for name in packages if find_spec(name) is None]
     if absent:
-        yield Skipped(what, f"skipped: {' and '.join(absent)} missing, install rlcore[bench]")
+        yield Skipped(what, f"skipped: {' and '.join(absent)} missing, see README.md here")
 
 
-def table(rows: list[Row | Skipped]) -> str:
+def cells_of(row: Row | Skipped) -> tuple[str, ...]:
+    """What stands in a line of the table."""
+    if isinstance(row, Skipped):
+        return row.what, "", "", "", "", row.why
+    sign = "≥" if row.unit == "x" else "≤"
+    measured, bar = f"{row.measured:.3g} {row.unit}", f"{sign} {row.bar:.3g} {row.unit}"
+    return row.what, row.ours, row.other, measured, bar, row.verdict
+
+
+def table(rows: Iterable[Row | Skipped]) -> str:
     """The rows as a Markdown table."""
-    cells = [("What", "rlcore", "against", "measured", "bar", "verdict"), ("---",) * 6]
-    for row in rows:
-        if isinstance(row, Skipped):
-            cells.append((row.what, "", "", "", "", row.why))
-        else:
-            sign = "≥" if row.unit == "x" else "≤"
-            measured, bar = f"{row.measured:.3g} {row.unit}", f"{sign} {row.bar:.3g} {row.unit}"
-            cells.append((row.what, row.ours, row.other, measured, bar, row.verdict))
+    cells = [("What", "rlcore", "against", "measured", "bar", "verdict"), ("---",) * 6, *map(cells_of, rows)]
     widths = [max(map(len, column)) for column in zip(*cells)]
     lines = (" | ".join(cell.ljust(width) for cell, width in zip(line, widths)) for line in cells)
     return "\n".join(f"| {line} |" for line in lines)
