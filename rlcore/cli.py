@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import tyro
 
@@ -39,14 +39,17 @@ REGISTRY = tyro.constructors.ConstructorRegistry()
 
 
 @REGISTRY.primitive_rule
-def _schedule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Schedule] | None:
-    if info.type is not Schedule:
+def _schedule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+    """A Schedule, or None where that may be: tyro would make subcommands of the two."""
+    kinds = {get_args(k)[0] if get_origin(k) is Annotated else k for k in get_args(info.type) or [info.type]}
+    if kinds - {type(None)} != {Schedule}:
         return None
+    may_be_none = type(None) in kinds
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
-        metavar="NUMBER|linear:START:END:STEPS",
-        instance_from_str=lambda words: Schedule.parse(words[0]),
-        is_instance=lambda value: isinstance(value, Schedule),
+        metavar="{None}|" * may_be_none + "NUMBER|linear:START:END:STEPS",
+        instance_from_str=lambda words: None if may_be_none and words == ["None"] else Schedule.parse(words[0]),
+        is_instance=lambda value: isinstance(value, Schedule) or (may_be_none and value is None),
         str_from_instance=lambda schedule: [str(schedule)],
     )
 

@@ -65,6 +65,12 @@ def test_resume_goes_on_when_steps_have_grown_and_only_then(tmp_path, capsys):
         main([*words, *QUICK, "--steps", "300"])
 
 
+@pytest.mark.parametrize(("word", "kept"), [("0.25", "0.25"), ("linear:1:0.1:50", "linear:1:0.1:50"), ("None", None)])
+def test_a_schedule_that_may_be_none_is_an_option(tmp_path, word, kept):
+    folder = train(tmp_path, "--steps", "20", "--epsilon", word)
+    assert json.loads((folder / "config.json").read_text())["agent"]["epsilon"] == kept
+
+
 def test_a_config_is_passed_back(tmp_path):
     folder = train(tmp_path, "--steps", "60", "--learning-rate", "linear:1e-2:0:100")
     config = folder / "config.json"
