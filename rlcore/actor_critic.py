@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd import ChainList, Link, Sequential, as_array
+from rlcore.autograd import ChainList, Link, as_array
 from rlcore.autograd import functions as F
 from rlcore.autograd import links as L
 from rlcore.autograd.initializers import Orthogonal, Uniform, generate_array
 from rlcore.backend import xp_of
-from rlcore.bodies import MASK, body_of, one_image, split_mask
+from rlcore.bodies import MASK, body_of, followed, one_image, split_mask
 from rlcore.heads import Gaussian, StateDependent, head_of
 from rlcore.networks import mlp
 from rlcore.tree import map_
@@ -146,7 +146,7 @@ def actor_critic(
     sizes = () if one_image(body) else tuple(hidden)
     if share_layers and sizes:
         *layers, _ = mlp(size, sizes, 1, rng, activation)
-        body, size, sizes = Sequential(body, *layers), sizes[-1], ()
+        body, size, sizes = followed(body, layers), sizes[-1], ()
     lstms: list[Any] = []
     if lstm_hidden_size is not None:
         uniform = Uniform(1 / math.sqrt(lstm_hidden_size), rng=rng)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from rlcore.autograd import ChainList, Link, as_array, config
+from rlcore.autograd import ChainList, Link, Sequential, as_array, config
 from rlcore.autograd import functions as F
 from rlcore.networks import Floats, NatureCNN, OneHot, OneHotRows, Rows, image_network
 
@@ -61,6 +62,22 @@ class Joined(ChainList):
     def forward(self, x: Any) -> Any:
         rows = [link(x[key]) for key, link in zip(self.keys, self)]
         return rows[0] if len(rows) == 1 else F.concat(rows, axis=1)
+
+
+class OfParts(Link):
+    """head(body(obs)), for observations that are dicts or tuples."""
+
+    def __init__(self, body: Link, head: Link):
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, obs: Any) -> Any:
+        return self.head(self.body(obs))
+
+
+def followed(body: Link, layers: Sequence[Any]) -> Link:
+    """A body and layers behind it, in a Sequential where that would not hand a tuple on as several arguments."""
+    return OfParts(body, Sequential(*layers)) if isinstance(body, Joined) else Sequential(body, *layers)
 
 
 def one_image(body: Link) -> bool:

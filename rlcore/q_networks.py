@@ -16,7 +16,7 @@ from rlcore.autograd.dual import scatter, traced
 from rlcore.autograd.functions.indexing import arange_beside
 from rlcore.autograd.initializers import Constant, Uniform
 from rlcore.backend import xp_of
-from rlcore.bodies import Joined, Rows, Unchanged, body_of, one_image
+from rlcore.bodies import Rows, Unchanged, body_of, followed, one_image
 from rlcore.networks import like_torch
 
 
@@ -56,22 +56,9 @@ def q_network(
         layers.append(Dueling(value, advantage, n_actions))
     else:
         layers = dense(size, hidden, n_actions * outputs)
-    if isinstance(body, Joined):  # a Sequential would hand a tuple on as several arguments
-        return OfParts(body, Sequential(*layers))
     if isinstance(body, (Unchanged, Rows)):  # a linear layer takes rows of any shape
         return Sequential(*layers)
-    return Sequential(*(body if isinstance(body, Sequential) else [body]), *layers)
-
-
-class OfParts(Link):
-    """head(body(obs)), for observations that are dicts or tuples."""
-
-    def __init__(self, body: Link, head: Link):
-        super().__init__()
-        self.body, self.head = body, head
-
-    def forward(self, obs: Any) -> Any:
-        return self.head(self.body(obs))
+    return Sequential(*body, *layers) if isinstance(body, Sequential) else followed(body, layers)
 
 
 class Dueling(Link):

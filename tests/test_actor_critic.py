@@ -27,6 +27,17 @@ def test_policy_and_value_have_networks_of_their_own_or_share_all_but_the_last_l
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("nest", [tuple, lambda parts: dict(zip("ab", parts))])
+@pytest.mark.parametrize("lstm", [None, 5])
+def test_layers_are_shared_by_what_sees_several_parts(nest, lstm):
+    parts = nest((VECTOR, THREE))
+    space = spaces.Tuple(parts) if isinstance(parts, tuple) else spaces.Dict(parts)
+    model = actor_critic(space, THREE, (8, 6), share_layers=True, lstm_hidden_size=lstm)
+    obs = nest((np.ones((2, 4), np.float32), np.array([0, 2])))
+    value = model(obs)[1] if lstm is None else model(obs, model.initial(2))[0][1]
+    assert value.shape == (2,)
+
+
 @pytest.mark.parametrize("share", [False, True])
 def test_an_lstm_stands_behind_what_is_shared(share):
     model = actor_critic(VECTOR, THREE, (8, 6), share_layers=share, lstm_hidden_size=5)

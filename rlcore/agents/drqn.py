@@ -10,10 +10,10 @@ import numpy as np
 from rlcore.agents.base import Policy, rows_of
 from rlcore.agents.dqn import DQN
 from rlcore.agents.recurrent import RecurrentPolicy, Remembered
-from rlcore.autograd import Sequential, as_array
+from rlcore.autograd import as_array
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Adam, Optimizer
-from rlcore.bodies import MASK, body_of, one_image, split_mask
+from rlcore.bodies import MASK, body_of, followed, one_image, split_mask
 from rlcore.buffers import SequenceReplay
 from rlcore.buffers.columns import zeros
 from rlcore.explorers import EpsilonGreedy, Greedy
@@ -188,7 +188,7 @@ def recurrent_q_network(observation_space: Any, n_actions: int, config: Any, rng
     body, size = body_of(observation_space, rng)
     if config.hidden and not one_image(body):
         *layers, _ = mlp(size, config.hidden, 1, rng)
-        body, size = Sequential(body, *layers), config.hidden[-1]
+        body, size = followed(body, layers), config.hidden[-1]
     units, head = config.lstm_hidden_size, None
     if config.dueling:
         head = Dueling(mlp(units, (units,), 1, rng), mlp(units, (units,), n_actions, rng), n_actions)
