@@ -12,6 +12,7 @@ from tests.learning.test_dqn import TOY
 MEMBERS = {  # class, settings beside those of TOY
     "dueling": (DQN, dict(dueling=True)),
     "double": (DoubleDQN, {}),
+    "noisy": (DQN, dict(noisy=True, epsilon=None, gamma=0.8)),  # at 0.99 two steps more cost less than the noise
     "prioritized": (DoubleDQN, dict(prioritized=True)),
     "c51": (CategoricalDQN, dict(v_min=0.0, v_max=1.5, n_atoms=16)),
     "qr-dqn": (QRDQN, dict(n_quantiles=8)),
@@ -34,7 +35,7 @@ def test_the_chain_is_solved(name):
     assert sum(solves_chain(cls, config, 4, 3_000, seed) for seed in range(SEEDS)) >= PASSES
 
 
-@pytest.mark.parametrize("name", ["double", "qr-dqn"])
+@pytest.mark.parametrize("name", ["double", "c51", "qr-dqn"])
 def test_the_best_allowed_arm_is_found(name):
     """A forbidden arm raises; observations are dicts."""
     cls, config = config_of(name, gamma=0.0, epsilon=Schedule(1.0, 0.2, 1_500))
