@@ -1,8 +1,9 @@
-"""What draws without `rng=` draws the same numbers in a test, whichever tests ran before it."""
+"""Tests use one thread of BLAS each, and what draws without `rng=` draws the same whichever tests ran before."""
 
 import pytest
 
 import rlcore
+import rlcore.threads  # noqa: F401  before NumPy is there
 
 
 @pytest.fixture(autouse=True)
