@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from rlcore.actor_critic import actor_critic, flat
+from rlcore.actor_critic import flat
 from rlcore.agents.acting import resets
 from rlcore.agents.descent import Descent
-from rlcore.agents.on_policy import OnPolicy, rollout_columns
-from rlcore.autograd import functions as F
+from rlcore.agents.on_policy import LogStd, OnPolicy, explained, network_of, rollout_columns
 from rlcore.autograd.optimizers import Adam, Optimizer, RMSprop
 from rlcore.buffers import Rollout
-from rlcore.fields import Count, Fraction, Positive, Range, Rate, Schedule, Weight, check_fields
+from rlcore.fields import Count, Fraction, Positive, Rate, Schedule, Weight, check_fields
 from rlcore.losses import actor_critic_loss
-from rlcore.returns import explained_variance, normalized, rollout_gae
+from rlcore.returns import normalized, rollout_gae
 from rlcore.tree import Tree, map_
 
 
@@ -44,7 +42,7 @@ class A2CConfig:
     share_layers: bool = False  # hidden layers serve policy and value both, as an image's convolutions always do
     lstm_hidden_size: Count | None = None  # units of an LSTM, for policy and value each unless shared; none: no LSTM
     ortho_init: bool = True  # orthogonal weights at the start
-    log_std_init: Annotated[float, Range(-20, 20)] = 0.0  # log of the deviation of continuous actions at the start
+    log_std_init: LogStd = 0.0  # log of the deviation of continuous actions at the start
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -60,47 +58,25 @@ class A2C(OnPolicy):
     Config = A2CConfig
 
     def __init__(self, model: Any, optimizer: Optimizer, rollout: Rollout, config: A2CConfig, rng: np.random.Generator):
-        super().__init__(model, rollout, config, rng)
-        self.optimizer, self.descend = optimizer, Descent(model, optimizer, config.max_grad_norm)
-        self.log_stds = [p for path, p in model.namedparams() if path.endswith("/log_std")]
+        super().__init__(model, Descent(model, optimizer, config.max_grad_norm), rollout, config, rng)
 
     @classmethod
     def from_spaces(cls, observation_space: Any, action_space: Any, config: A2CConfig, rng: np.random.Generator) -> A2C:
         """RMSprop, and separate MLPs for policy and value; they share a NatureCNN if an image is all that is seen."""
         init, own = rng.spawn(2)
-        model = actor_critic(
-            observation_space,
-            action_space,
-            config.hidden,
-            activation={"tanh": F.tanh, "relu": F.relu}[config.activation],
-            ortho_init=config.ortho_init,
-            log_std=config.log_std_init,
-            sde=config.use_sde,
-            full_std=config.full_std,
-            share_layers=config.share_layers,
-            lstm_hidden_size=config.lstm_hidden_size,
-            rng=init,
-        )
+        model = network_of(observation_space, action_space, config, init)
         optimizer: Optimizer = Adam(eps=1e-5, corrected_eps=True)
         if config.use_rms_prop:
             optimizer = RMSprop(alpha=0.99, eps=config.rms_prop_eps, eps_inside_sqrt=config.eps_inside_sqrt)
         rollout = Rollout(config.n_steps, rollout_columns(observation_space, model))
         return cls(model, optimizer, rollout, config, own)
 
-    def update(self) -> dict[str, Any]:
-        if not self.rollout.full:
-            return {}
-        settings, columns = self.begin(), self.rollout.columns
+    def batch(self) -> dict[str, Tree]:
+        columns = self.rollout.columns
         if self.memory is not None:
             columns = {**columns, "h": self.memory.starts[0]}
         self.clear()
-        if not columns["valid"].any():
-            return {}
-        return self.learn_from(columns) | settings
-
-    def begin(self) -> dict[str, Any]:
-        rate = self.optimizer.learning_rate = self.config.learning_rate(self.t)
-        return {"learning_rate": rate}
+        return columns if columns["valid"].any() else {}
 
     def learn_from(self, columns: dict[str, Tree]) -> dict[str, Any]:
         """One step on the whole rollout, whose values come from the same pass as their gradients (algorithm S3)."""
@@ -117,24 +93,11 @@ class A2C(OnPolicy):
         if not valid.all():
             at = valid.ravel().nonzero()[0]
             log_prob, entropy, value, advantage, target = (x[at] for x in (log_prob, entropy, value, advantage, target))
-        explained = explained_variance(advantage, target)  # the advantage is the error of the values
+        stats = explained(advantage, target)  # the advantage is the error of the values
         if config.normalize_advantage:
             advantage = normalized(advantage)
-        loss, stats = actor_critic_loss(log_prob, entropy, value, advantage, target, config.ent_coef, config.vf_coef)
+        loss, parts = actor_critic_loss(log_prob, entropy, value, advantage, target, config.ent_coef, config.vf_coef)
         if not self.descend(loss, columns):
-            return {"faults/nonfinite_update": self.descend.skipped}
+            return {}
         self.n_updates += 1
-        stats |= {"loss": loss.array, "n_updates": self.n_updates}
-        if explained is not None:
-            stats["explained_variance"] = explained
-        if self.log_stds:
-            stats["std"] = np.exp(np.concatenate([p.array for p in self.log_stds])).mean()
-        if self.descend.skipped:
-            stats["faults/nonfinite_update"] = self.descend.skipped
-        return stats
-
-    def descents(self) -> Sequence[Descent]:
-        return (self.descend,)
-
-    def parts(self) -> dict[str, Any]:
-        return {**super().parts(), "optimizer": self.optimizer, "descent": self.descend}
+        return {**stats, **parts, "loss": loss.array}

@@ -1,4 +1,4 @@
-"""What on-policy agents remember of the streams that they act for."""
+"""How on-policy agents act: what they remember of the streams, noise that depends on the state, their policies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.agents.recurrent import Remembered
+from rlcore.actor_critic import RecurrentActorCritic, headed
+from rlcore.agents.base import Policy
+from rlcore.agents.recurrent import RecurrentPolicy, Remembered
+from rlcore.autograd import as_array
+from rlcore.bodies import MASK
 from rlcore.heads import StateDependent, StateDependentNormal
 from rlcore.tree import Tree, leaves, map_
 
@@ -60,6 +64,64 @@ class Exploration:
     def load(self, state: dict[str, Any]) -> None:
         self.check(state)
         self.coefficients = np.array(state["coefficients"]) if state else None
+
+
+class ActorPolicy(Policy):
+    """Acts by a model's distribution: the likeliest action, or one drawn from rng."""
+
+    def __init__(self, model: Any, rng: np.random.Generator | None):
+        self.model, self.rng = model, rng
+
+    def __call__(self, obs: Any) -> Any:
+        return self.chosen(self.model.numbers(obs), obs)
+
+    def chosen(self, numbers: Any, obs: Any) -> Any:
+        """Actions for the environment by the numbers of the model."""
+        distribution = headed(self.model, numbers, obs)
+        action = distribution.mode if self.rng is None else distribution.sample(rng=self.rng)
+        return self.model.head.to_env(map_(as_array, action))
+
+    def head(self) -> dict[str, Any]:
+        """The head, as it is exported."""
+        return {**self.model.head.exported(), **({"mask": MASK} if self.model.masked else {})}
+
+    def exported(self) -> tuple[Any, dict[str, Any]]:
+        model = self.model
+        return lambda obs: plain(model, model.numbers(obs)), self.head()
+
+
+class RecurrentActorPolicy(RecurrentPolicy):
+    """An `ActorPolicy` of a model with a memory, of which it keeps the state for its streams."""
+
+    def __init__(self, policy: ActorPolicy):
+        super().__init__(Numbers(policy.model), policy.chosen, policy.head())
+
+    def exported(self) -> tuple[Any, dict[str, Any]]:
+        model = self.model.actor_critic
+
+        def network(obs: Any, h: Tree) -> tuple[Any, Tree]:
+            out, h = model.numbers(obs, h)
+            return plain(model, out), h
+
+        return network, self.head
+
+
+class Numbers:
+    """model(obs, h) gives the numbers for the head of a RecurrentActorCritic, and its policy's state after the step."""
+
+    def __init__(self, model: RecurrentActorCritic):
+        self.actor_critic = model
+
+    def initial(self, n: int) -> Tree:
+        return self.actor_critic.initial(n)[:1]
+
+    def __call__(self, obs: Any, h: Tree) -> tuple[Any, Tree]:
+        return self.actor_critic.numbers(obs, h)
+
+
+def plain(model: Any, out: Any) -> Any:
+    """The numbers of the likeliest actions alone."""
+    return model.head.mean(out) if isinstance(model.head, StateDependent) else out
 
 
 def resets(columns: dict[str, Tree]) -> Any:

@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from rlcore.actor_critic import RecurrentActorCritic, flat, headed
-from rlcore.agents.acting import Exploration, Memory, resets
+from rlcore.actor_critic import ActorCritic, RecurrentActorCritic, actor_critic, flat
+from rlcore.agents.acting import ActorPolicy, Exploration, Memory, RecurrentActorPolicy, resets
 from rlcore.agents.base import Agent, Policy, rows_of
 from rlcore.agents.descent import Descent
-from rlcore.agents.recurrent import RecurrentPolicy
-from rlcore.autograd import as_array
-from rlcore.bodies import MASK
+from rlcore.autograd import functions as F
 from rlcore.buffers import Rollout
-from rlcore.heads import StateDependent
+from rlcore.fields import Range
+from rlcore.heads import Gaussian, StateDependent
 from rlcore.returns import explained_variance, rollout_gae
 from rlcore.stream import Step
 from rlcore.tree import Tree, leaves, map_
 
 GENERATORS = ("acting", "learning", "policy")
 VALUED = 1_024  # rows that are valued at once
+LogStd = Annotated[float, Range(-20, 20)]
+ACTIVATIONS = {"tanh": F.tanh, "relu": F.relu}
+NETWORK = {  # options of `actor_critic` by the settings that they are
+    "ortho_init": "ortho_init", "log_std_init": "log_std", "share_layers": "share_layers",
+    "lstm_hidden_size": "lstm_hidden_size", "use_sde": "sde", "full_std": "full_std",
+}  # fmt: skip
 
 
 class OnPolicy(Agent):
     """Acts by an actor-critic until its rollout is full, learns from that, and forgets it.
 
-    Its config has n_steps, gamma and gae_lambda. model: an `ActorCritic`, or a Link like it; of a
+    Its config has learning_rate, n_steps, gamma and gae_lambda. model: an `ActorCritic`, or a Link like it; of a
     `RecurrentActorCritic` the rollout is learned in sequences of sequence_length steps of a stream, by default all of
-    them. rng: acting, learning and stochastic policies draw from children of it.
+    them. descend: the guarded step that it learns by. rng: acting, learning and stochastic policies draw from
+    children of it.
     """
 
     COUNTS: tuple[str, ...] = ("t", "n_updates")
@@ -38,6 +43,7 @@ class OnPolicy(Agent):
     def __init__(
         self,
         model: Any,
+        descend: Descent,
         rollout: Rollout,
         config: Any,
         rng: np.random.Generator,
@@ -53,13 +59,14 @@ class OnPolicy(Agent):
                     f"a rollout of n_steps {rollout.length} is no whole number of sequences of sequence_length "
                     f"{self.sequence_length}: n_steps must be a multiple of it"
                 )
-        self.rollout, self.config = rollout, config
+        self.rollout, self.config, self.descend, self.optimizer = rollout, config, descend, descend.optimizer
         self.rngs = dict(zip(GENERATORS, rng.spawn(len(GENERATORS))))
         self.acting_model = model.view()
         self.exploration: Exploration | None = None
         if isinstance(model.head, StateDependent):
             every = getattr(config, "sde_sample_freq", None) or rollout.length
             self.exploration = Exploration(model.head, every, self.rngs["acting"])
+        self.log_stds = [link.log_std for link in model.links() if isinstance(link, Gaussian)]
         self.t = 0  # rows observed
         self.n_updates = 0
 
@@ -109,34 +116,43 @@ class OnPolicy(Agent):
         if self.memory is not None:
             self.memory.starts = []
 
-    def update(self) -> dict[str, Any]:
-        if not self.rollout.full:
-            return {}
-        settings, rows = self.begin(), self.rows()
-        self.clear()
-        value, returns = rows["value"], rows["return"]
-        if "valid" in rows:
-            value, returns = value[rows["valid"]], returns[rows["valid"]]
-        if not len(value):
-            return {}
-        means = self.learn_from(rows)
-        if (explained := explained_variance(returns - value, returns)) is not None:
-            means["explained_variance"] = explained
-        if skipped := sum([descent.skipped for descent in self.descents()]):
-            means["faults/nonfinite_update"] = skipped
-        return means | settings
+    def due(self) -> bool:
+        """Whether there is enough to learn from."""
+        return self.rollout.full
 
-    @abstractmethod
+    def update(self) -> dict[str, Any]:
+        if not self.due():
+            return {}
+        settings, batch = self.begin(), self.batch()
+        if not batch:
+            return {}
+        stats = self.learn_from(batch) | settings
+        stats["n_updates"] = self.n_updates
+        if self.log_stds:
+            stats["std"] = np.exp(np.concatenate([p.array for p in self.log_stds])).mean()
+        if self.descend.skipped:
+            stats["faults/nonfinite_update"] = self.descend.skipped
+        return stats
+
     def begin(self) -> dict[str, Any]:
         """Before an update: move what depends on time; what to record of it."""
+        rate = self.optimizer.learning_rate = self.config.learning_rate(self.t)
+        return {"learning_rate": rate}
+
+    def batch(self) -> dict[str, Tree]:
+        """What is learned from, taken out of the rollout; {} if there is no transition."""
+        rows = self.rows()
+        self.clear()
+        there = rows["valid"].any() if "valid" in rows else len(rows["value"])
+        return rows if there else {}
 
     @abstractmethod
-    def learn_from(self, rows: dict[str, Tree]) -> dict[str, Any]:
-        """Update on all rows (obs, action, log_prob, value, advantage, return); statistics."""
+    def learn_from(self, batch: dict[str, Tree]) -> dict[str, Any]:
+        """Update on a `batch`, by default of rows (obs, action, log_prob, value, advantage, return); statistics."""
 
-    @abstractmethod
-    def descents(self) -> Sequence[Descent]:
+    def descents(self) -> tuple[Descent, ...]:
         """The guarded steps that `learn_from` takes."""
+        return (self.descend,)
 
     def rows(self) -> dict[str, Tree]:
         """The rollout's transitions as rows, with their values, advantages and returns.
@@ -174,6 +190,13 @@ class OnPolicy(Agent):
                 parts.append(value.array)
         return np.concatenate(parts).reshape(steps, n)
 
+    def explained(self, rows: dict[str, Tree]) -> dict[str, float]:
+        """How much of the variance of the returns the values have explained."""
+        value, target = rows["value"], rows["return"]
+        if "valid" in rows:
+            value, target = value[rows["valid"]], target[rows["valid"]]
+        return explained(target - value, target)
+
     def units(self, rows: dict[str, Tree]) -> int:
         """The number of what minibatches are made of: rows, or sequences where there is a memory."""
         return len(rows["value"]) // (1 if self.memory is None else self.sequence_length)
@@ -203,9 +226,21 @@ class OnPolicy(Agent):
         return policy if self.memory is None else RecurrentActorPolicy(policy)
 
     def parts(self) -> dict[str, Any]:
-        parts = {"model": self.model, "rollout": self.rollout, "rngs": self.rngs}
         own = {"memory": self.memory, "exploration": self.exploration}
-        return {**parts, **{name: part for name, part in own.items() if part is not None}}
+        return {
+            "model": self.model, "rollout": self.rollout, "rngs": self.rngs,
+            **{name: part for name, part in own.items() if part is not None},
+            "optimizer": self.optimizer, "descent": self.descend,
+        }  # fmt: skip
+
+
+def network_of(
+    observation_space: Any, action_space: Any, config: Any, rng: np.random.Generator
+) -> ActorCritic | RecurrentActorCritic:
+    """The `actor_critic` of a config's settings, of which it may have some alone."""
+    given: Any = {option: getattr(config, name) for name, option in NETWORK.items() if hasattr(config, name)}
+    activation = ACTIVATIONS[config.activation]
+    return actor_critic(observation_space, action_space, config.hidden, activation=activation, rng=rng, **given)
 
 
 def rollout_columns(observation_space: Any, model: Any) -> dict[str, Tree]:
@@ -216,59 +251,16 @@ def rollout_columns(observation_space: Any, model: Any) -> dict[str, Tree]:
     }  # fmt: skip
 
 
-class ActorPolicy(Policy):
-    """Acts by a model's distribution: the likeliest action, or one drawn from rng."""
-
-    def __init__(self, model: Any, rng: np.random.Generator | None):
-        self.model, self.rng = model, rng
-
-    def __call__(self, obs: Any) -> Any:
-        return self.chosen(self.model.numbers(obs), obs)
-
-    def chosen(self, numbers: Any, obs: Any) -> Any:
-        """Actions for the environment by the numbers of the model."""
-        distribution = headed(self.model, numbers, obs)
-        action = distribution.mode if self.rng is None else distribution.sample(rng=self.rng)
-        return self.model.head.to_env(map_(as_array, action))
-
-    def head(self) -> dict[str, Any]:
-        """The head, as it is exported."""
-        return {**self.model.head.exported(), **({"mask": MASK} if self.model.masked else {})}
-
-    def exported(self) -> tuple[Any, dict[str, Any]]:
-        model = self.model
-        return lambda obs: plain(model, model.numbers(obs)), self.head()
+def refuse_more(batch_size: int, n_steps: int, n_envs: int) -> None:
+    """ValueError for minibatches that are larger than a rollout."""
+    if batch_size > n_steps * n_envs:
+        raise ValueError(
+            f"batch_size {batch_size} is more than the {n_steps * n_envs} rows of an update, n_steps {n_steps} of "
+            f"{n_envs} environments: lower batch_size, or raise n_steps or n_envs"
+        )
 
 
-class RecurrentActorPolicy(RecurrentPolicy):
-    """An `ActorPolicy` of a model with a memory, of which it keeps the state for its streams."""
-
-    def __init__(self, policy: ActorPolicy):
-        super().__init__(Numbers(policy.model), policy.chosen, policy.head())
-
-    def exported(self) -> tuple[Any, dict[str, Any]]:
-        model = self.model.actor_critic
-
-        def network(obs: Any, h: Tree) -> tuple[Any, Tree]:
-            out, h = model.numbers(obs, h)
-            return plain(model, out), h
-
-        return network, self.head
-
-
-class Numbers:
-    """model(obs, h) gives the numbers for the head of a RecurrentActorCritic, and its policy's state after the step."""
-
-    def __init__(self, model: RecurrentActorCritic):
-        self.actor_critic = model
-
-    def initial(self, n: int) -> Tree:
-        return self.actor_critic.initial(n)[:1]
-
-    def __call__(self, obs: Any, h: Tree) -> tuple[Any, Tree]:
-        return self.actor_critic.numbers(obs, h)
-
-
-def plain(model: Any, out: Any) -> Any:
-    """The numbers of the likeliest actions alone."""
-    return model.head.mean(out) if isinstance(model.head, StateDependent) else out
+def explained(error: Any, target: Any) -> dict[str, float]:
+    """The statistic explained_variance of predictions that err so of targets (N,); {} where these do not vary."""
+    share = explained_variance(error, target)
+    return {} if share is None else {"explained_variance": share}

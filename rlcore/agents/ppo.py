@@ -5,24 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from rlcore.actor_critic import actor_critic
 from rlcore.agents.descent import Descent
 from rlcore.agents.off_policy import means_of
-from rlcore.agents.on_policy import OnPolicy, rollout_columns
-from rlcore.autograd import functions as F
+from rlcore.agents.on_policy import LogStd, OnPolicy, network_of, refuse_more, rollout_columns
 from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.buffers import Rollout
-from rlcore.fields import Count, Distance, Fraction, Positive, Range, Rate, Schedule, Weight, check_fields
-from rlcore.heads import Gaussian
+from rlcore.fields import Count, Distance, Fraction, Positive, Rate, Schedule, Weight, check_fields
 from rlcore.losses import ppo_loss
 from rlcore.returns import normalized
 from rlcore.tree import Tree
-
-LogStd = Annotated[float, Range(-20, 20)]
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,7 @@ class PPOConfig:
     hidden: tuple[Count, ...] = (64, 64)  # units of the hidden layers, of policy and value each unless they share
     activation: Literal["tanh", "relu"] = "tanh"  # after each hidden layer
     ortho_init: bool = True  # orthogonal weights at the start
-    log_std_init: LogStd = 0.0  # logarithm of the deviation of continuous actions at the start
+    log_std_init: LogStd = 0.0  # log of the deviation of continuous actions at the start
     use_sde: bool = False  # exploration of Box actions by noise that is a function of the state (Raffin et al. 2021)
     sde_sample_freq: Count | None = None  # steps for which that function is kept; none: n_steps (-1 elsewhere)
     full_std: bool = True  # of the function: a deviation for each feature and action, else one for each feature
@@ -72,44 +67,24 @@ class PPO(OnPolicy):
     Config = PPOConfig
 
     def __init__(self, model: Any, optimizer: Optimizer, rollout: Rollout, config: PPOConfig, rng: np.random.Generator):
-        super().__init__(model, rollout, config, rng, config.sequence_length)
-        self.optimizer, self.descend = optimizer, Descent(model, optimizer, config.max_grad_norm)
-        self.log_stds = [link.log_std for link in model.links() if isinstance(link, Gaussian)]
+        descend = Descent(model, optimizer, config.max_grad_norm)
+        super().__init__(model, descend, rollout, config, rng, config.sequence_length)
         self.kl_limit = math.inf if config.target_kl is None else 1.5 * config.target_kl
 
     @classmethod
     def from_spaces(cls, observation_space: Any, action_space: Any, config: PPOConfig, rng: np.random.Generator) -> PPO:
         """Adam, and the networks of `actor_critic` for these spaces."""
         init, own = rng.spawn(2)
-        activation = {"tanh": F.tanh, "relu": F.relu}[config.activation]
-        model = actor_critic(
-            observation_space,
-            action_space,
-            config.hidden,
-            activation=activation,
-            ortho_init=config.ortho_init,
-            log_std=config.log_std_init,
-            sde=config.use_sde,
-            full_std=config.full_std,
-            share_layers=config.share_layers,
-            lstm_hidden_size=config.lstm_hidden_size,
-            rng=init,
-        )
+        model = network_of(observation_space, action_space, config, init)
         columns = rollout_columns(observation_space, model)
         optimizer = Adam(config.learning_rate(0), eps=1e-5, corrected_eps=True)
         return cls(model, optimizer, Rollout(config.n_steps, columns), config, own)
 
     def check_streams(self, n: int) -> None:
-        size, length = self.config.batch_size, self.rollout.length
-        if size > length * n:
-            raise ValueError(
-                f"batch_size {size} is more than the {length * n} rows of an update, n_steps {length} of {n} "
-                "environments: lower batch_size, or raise n_steps or n_envs"
-            )
+        refuse_more(self.config.batch_size, self.rollout.length, n)
 
     def begin(self) -> dict[str, Any]:
-        rate = self.optimizer.learning_rate = self.config.learning_rate(self.t)
-        return {"learning_rate": rate, "clip_range": self.config.clip_range(self.t)}
+        return super().begin() | {"clip_range": self.config.clip_range(self.t)}
 
     def learn_from(self, rows: dict[str, Tree]) -> dict[str, Any]:
         """Epochs over the rows in minibatches, up to the limit of the divergence."""
@@ -120,10 +95,7 @@ class PPO(OnPolicy):
             stats.append(learned)
             if learned.get("approx_kl", 0) > self.kl_limit:
                 break
-        means = means_of(stats) | {"n_updates": self.n_updates}
-        if self.log_stds:
-            means["std"] = np.exp(np.concatenate([p.array for p in self.log_stds])).mean()
-        return means
+        return means_of(stats) | self.explained(rows)
 
     def _minibatches(self, n: int) -> Iterator[np.ndarray]:
         """Numbers of n units: in each epoch all of them, in an order of its own; the last minibatch may be smaller."""
@@ -145,9 +117,3 @@ class PPO(OnPolicy):
             clip_range_vf=config.clip_range_vf, ent_coef=config.ent_coef, vf_coef=config.vf_coef,
         )  # fmt: skip
         return stats if stats["approx_kl"] > self.kl_limit or self.descend(loss, batch) else {}
-
-    def descents(self) -> tuple[Descent, ...]:
-        return (self.descend,)
-
-    def parts(self) -> dict[str, Any]:
-        return {**super().parts(), "optimizer": self.optimizer, "descent": self.descend}

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from rlcore.actor_critic import actor_critic
 from rlcore.agents.acting import resets
 from rlcore.agents.descent import Descent
-from rlcore.agents.on_policy import OnPolicy, rollout_columns
+from rlcore.agents.on_policy import LogStd, OnPolicy, explained, network_of, rollout_columns
 from rlcore.autograd import Link, as_array, as_variable
-from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.backend import xp_of
 from rlcore.buffers import Rollout
-from rlcore.fields import Count, Fraction, Positive, Range, Rate, Schedule, Weight, check_fields
+from rlcore.fields import Count, Fraction, Positive, Rate, Schedule, Weight, check_fields
 from rlcore.losses import actor_critic_loss
-from rlcore.returns import explained_variance, normalized, rollout_gae
+from rlcore.returns import normalized, rollout_gae
 from rlcore.stream import Step
 from rlcore.tree import Tree, map_
 
@@ -41,7 +39,7 @@ class REINFORCEConfig:
     share_layers: bool = False  # hidden layers serve policy and baseline both, as an image's convolutions always do
     lstm_hidden_size: Count | None = None  # units of an LSTM, for policy and baseline each unless shared; none: no LSTM
     ortho_init: bool = True  # orthogonal weights at the start
-    log_std_init: Annotated[float, Range(-20, 20)] = 0.0  # log of the deviation of continuous actions at the start
+    log_std_init: LogStd = 0.0  # log of the deviation of continuous actions at the start
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -62,8 +60,7 @@ class REINFORCE(OnPolicy):
     def __init__(
         self, model: Any, optimizer: Optimizer, rollout: Rollout, config: REINFORCEConfig, rng: np.random.Generator
     ):
-        super().__init__(model, rollout, config, rng)
-        self.optimizer, self.descend = optimizer, Descent(model, optimizer, config.max_grad_norm)
+        super().__init__(model, Descent(model, optimizer, config.max_grad_norm), rollout, config, rng)
         self.n_ended = 0  # episodes that wait to be learned from
 
     @classmethod
@@ -72,17 +69,7 @@ class REINFORCE(OnPolicy):
     ) -> REINFORCE:
         """Adam, and separate MLPs for policy and baseline; they share a NatureCNN if an image is all that is seen."""
         init, own = rng.spawn(2)
-        model = actor_critic(
-            observation_space,
-            action_space,
-            config.hidden,
-            activation={"tanh": F.tanh, "relu": F.relu}[config.activation],
-            ortho_init=config.ortho_init,
-            log_std=config.log_std_init,
-            share_layers=config.share_layers,
-            lstm_hidden_size=config.lstm_hidden_size,
-            rng=init,
-        )
+        model = network_of(observation_space, action_space, config, init)
         if not config.baseline:
             model.value = Zero()
         optimizer = Adam(config.learning_rate(0), eps=1e-5, corrected_eps=True)
@@ -92,18 +79,10 @@ class REINFORCE(OnPolicy):
         super().observe(obs, action, step, extra, stream)
         self.n_ended += int(np.count_nonzero(step.ended & step.valid))
 
-    def update(self) -> dict[str, Any]:
-        if self.n_ended < self.config.n_episodes and not self.rollout.full:
-            return {}
-        settings, batch = self.begin(), self.episodes()
-        self.n_ended = 0
-        return self.learn_from(batch) | settings if batch["valid"].any() else {}
+    def due(self) -> bool:
+        return self.n_ended >= self.config.n_episodes or self.rollout.full
 
-    def begin(self) -> dict[str, Any]:
-        rate = self.optimizer.learning_rate = self.config.learning_rate(self.t)
-        return {"learning_rate": rate}
-
-    def episodes(self) -> dict[str, Tree]:
+    def batch(self) -> dict[str, Tree]:
         """Take the rows of ended episodes out of the rollout, of all episodes where it is full.
 
         Columns (T, N) with `wanted`, the rows whose values are needed, and `valid`, those to learn from: a row that is
@@ -126,7 +105,8 @@ class REINFORCE(OnPolicy):
         rollout.drop(first)
         if self.memory is not None and first:  # what waits begins with an episode
             self.memory.starts = [map_(np.zeros_like, columns["h"])] if len(rollout) else []
-        return columns
+        self.n_ended = 0
+        return columns if columns["valid"].any() else {}
 
     def learn_from(self, columns: dict[str, Tree]) -> dict[str, Any]:
         """One step up the logarithms of the actions' probabilities times what came after them (theorem 1)."""
@@ -142,28 +122,17 @@ class REINFORCE(OnPolicy):
         if not learned.all():
             at = learned.nonzero()[0]
             log_prob, entropy, value, advantage, target = (x[at] for x in (log_prob, entropy, value, advantage, target))
-        explained = explained_variance(advantage, target) if config.baseline else None
+        stats = explained(advantage, target) if config.baseline else {}
         if config.normalize_advantage:
             advantage = normalized(advantage)
         vf_coef = config.vf_coef if config.baseline else 0.0
-        loss, stats = actor_critic_loss(log_prob, entropy, value, advantage, target, config.ent_coef, vf_coef)
+        loss, parts = actor_critic_loss(log_prob, entropy, value, advantage, target, config.ent_coef, vf_coef)
         if not self.descend(loss, columns):
-            return {"faults/nonfinite_update": self.descend.skipped}
+            return {}
         self.n_updates += 1
-        stats |= {"loss": loss.array, "n_updates": self.n_updates}
         if not config.baseline:
-            del stats["value_loss"]
-        if explained is not None:
-            stats["explained_variance"] = explained
-        if self.descend.skipped:
-            stats["faults/nonfinite_update"] = self.descend.skipped
-        return stats
-
-    def descents(self) -> tuple[Descent, ...]:
-        return (self.descend,)
-
-    def parts(self) -> dict[str, Any]:
-        return {**super().parts(), "optimizer": self.optimizer, "descent": self.descend}
+            del parts["value_loss"]
+        return {**stats, **parts, "loss": loss.array}
 
 
 class Zero(Link):

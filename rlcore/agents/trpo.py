@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from rlcore.actor_critic import ActorCritic, actor_critic
+from rlcore.actor_critic import ActorCritic
 from rlcore.agents.descent import Descent
 from rlcore.agents.off_policy import means_of
-from rlcore.agents.on_policy import VALUED, OnPolicy, rollout_columns
+from rlcore.agents.on_policy import VALUED, LogStd, OnPolicy, network_of, refuse_more, rollout_columns
 from rlcore.autograd import ChainList, as_array, grad
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Adam, Optimizer
@@ -44,7 +44,7 @@ class TRPOConfig:
     hidden: tuple[Count, ...] = (64, 64)  # units of the hidden layers, of policy and value each
     activation: Literal["tanh", "relu"] = "tanh"  # after each hidden layer
     ortho_init: bool = True  # orthogonal weights at the start
-    log_std_init: Annotated[float, Range(-20, 20)] = 0.0  # log of the deviation of continuous actions at the start
+    log_std_init: LogStd = 0.0  # log of the deviation of continuous actions at the start
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -66,13 +66,11 @@ class TRPO(OnPolicy):
     ):
         if not isinstance(model, ActorCritic):
             raise ValueError(f"TRPO learns an ActorCritic, without a memory; got a {type(model).__name__}")
-        super().__init__(model, rollout, config, rng)
-        self.optimizer, self.descend = optimizer, Descent(model.value, optimizer, sys.float_info.max)
+        super().__init__(model, Descent(model.value, optimizer, sys.float_info.max), rollout, config, rng)
         self.moving = ChainList(model.body, model.policy, model.head)
         self.params = list(self.moving.params())
         self.old = model.copy()
         self.old_view = self.old.view()
-        self.log_stds = [p for path, p in model.namedparams() if path.endswith("/log_std")]
 
     @classmethod
     def from_spaces(
@@ -80,29 +78,12 @@ class TRPO(OnPolicy):
     ) -> TRPO:
         """Adam, and separate MLPs for policy and value; they share a NatureCNN if an image is all that is seen."""
         init, own = rng.spawn(2)
-        model = actor_critic(
-            observation_space,
-            action_space,
-            config.hidden,
-            activation={"tanh": F.tanh, "relu": F.relu}[config.activation],
-            ortho_init=config.ortho_init,
-            log_std=config.log_std_init,
-            rng=init,
-        )
+        model = network_of(observation_space, action_space, config, init)
         optimizer = Adam(config.learning_rate(0), eps=1e-5, corrected_eps=True)
         return cls(model, optimizer, Rollout(config.n_steps, rollout_columns(observation_space, model)), config, own)
 
     def check_streams(self, n: int) -> None:
-        size, length = self.config.batch_size, self.rollout.length
-        if size > length * n:
-            raise ValueError(
-                f"batch_size {size} is more than the {length * n} rows of an update, n_steps {length} of {n} "
-                "environments: lower batch_size, or raise n_steps or n_envs"
-            )
-
-    def begin(self) -> dict[str, Any]:
-        rate = self.optimizer.learning_rate = self.config.learning_rate(self.t)
-        return {"learning_rate": rate}
+        refuse_more(self.config.batch_size, self.rollout.length, n)
 
     def learn_from(self, rows: dict[str, Tree]) -> dict[str, Any]:
         """A step of the policy, then epochs of the values' regression on the returns."""
@@ -116,10 +97,7 @@ class TRPO(OnPolicy):
                 at = order[start : start + self.config.batch_size]
                 losses.append(self.regress(features.take(at, 0), rows["return"].take(at)))
         self.n_updates += 1
-        stats |= means_of(losses) | {"n_updates": self.n_updates}
-        if self.log_stds:
-            stats["std"] = np.exp(np.concatenate([p.array for p in self.log_stds])).mean()
-        return stats
+        return stats | means_of(losses) | self.explained(rows)
 
     def features(self, obs: Tree, n: int) -> Any:
         """What the body makes of n observations, as constants."""
@@ -194,12 +172,6 @@ class TRPO(OnPolicy):
         return self.moving.join(
             [p.xp.zeros_like(p.array) if g is None else g.array for p, g in zip(self.params, gradients)]
         )
-
-    def descents(self) -> tuple[Descent, ...]:
-        return (self.descend,)
-
-    def parts(self) -> dict[str, Any]:
-        return {**super().parts(), "optimizer": self.optimizer, "descent": self.descend}
 
 
 def surrogate(distribution: Any, rows: dict[str, Tree], advantage: Any) -> Any:

@@ -260,8 +260,13 @@ def test_a_recurrent_update_starts_from_the_states_acted_from(monkeypatch):
     inner = module.actor_critic_loss
     monkeypatch.setattr(module, "actor_critic_loss", lambda lp, *more: passes.append(lp.array) or inner(lp, *more))
     columns = []
-    episodes = learner.episodes
-    learner.episodes = lambda: columns.append(episodes()) or columns[-1]
+    taken = learner.batch
+
+    def batch():
+        columns.append(taken())
+        return columns[-1]
+
+    learner.batch = batch
     seen, _ = feed(learner, 60, 3, ends=0.2, invalid=0.05)
     for obs, _, extra in seen:
         for i in range(3):

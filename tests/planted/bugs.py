@@ -440,7 +440,7 @@ BUGS = [
         "agents/test_on_policy.py::test_advantages_and_returns_by_hand",
     ),
     Bug(
-        "the rate does not follow its schedule", "agents.ppo",
+        "the rate does not follow its schedule", "agents.on_policy",
         "self.optimizer.learning_rate = self.config.learning_rate(self.t)",
         "self.optimizer.learning_rate = self.config.learning_rate(0)",
         "agents/test_ppo.py::test_learning_rate_and_clip_range_follow_their_schedules",
@@ -448,7 +448,7 @@ BUGS = [
     Bug(
         "A2C's advantage is not detached", "agents.a2c",
         "if not self.descend(loss, columns):",
-        "loss = loss - F.average(log_prob * (target - value)) + F.average(log_prob * advantage)\n"
+        "loss = loss + (log_prob * (value - target + advantage)).sum() * (1 / len(target))\n"
         "        if not self.descend(loss, columns):",
         "agents/test_a2c.py::test_an_update_is_the_papers",
     ),
