@@ -56,7 +56,7 @@ def q_network(
         layers.append(Dueling(value, advantage, n_actions))
     else:
         layers = dense(size, hidden, n_actions * outputs)
-    if isinstance(body, (Unchanged, Rows)):  # a linear layer takes rows of any shape
+    if isinstance(body, (Unchanged, Rows)) and observation_space.shape:  # a linear layer takes rows of any shape
         return Sequential(*layers)
     return Sequential(*body, *layers) if isinstance(body, Sequential) else followed(body, layers)
 

@@ -15,6 +15,7 @@ IMAGE = spaces.Box(0, 255, (2, 40, 44), np.uint8)
 SPACES = [
     VECTOR,
     spaces.Box(-1, 1, (2, 3), np.float32),
+    spaces.Box(-1, 1, (), np.float32),
     spaces.Discrete(4, start=2),
     spaces.Box(0, 9, (2, 3), np.uint8),
     IMAGE,
