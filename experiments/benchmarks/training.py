@@ -17,8 +17,8 @@ from rlcore.harness import Recorder, train
 from rlcore.harness.config import from_dict
 from rlcore.rng import generator
 
-SEGMENTS = {DQN: 500, PPO: 4_096, A2C: 2_000, TRPO: 4_096, SAC: 100, TD3: 100}  # env steps; whole updates
-WARM, TURNS = 3, 11  # turns of a segment of each side; learning starts in the first ones
+SEGMENTS = {DQN: 500, PPO: 4_096, A2C: 2_000, TRPO: 2_048, SAC: 100, TD3: 100}  # env steps; whole updates
+WARM, TURNS = 3, 9  # turns of a segment of each side; learning starts in the first ones
 EPSILON = 0.05  # constant: a random action costs less than a greedy one
 DQN_SHARED = dict(
     learning_rate=1e-3,
