@@ -108,7 +108,7 @@ class Continuous(OffPolicy):
         rate = self.config.learning_rate(self.t)
         for optimizer in self.optimizers.values():
             optimizer.learning_rate = rate
-        return {"learning_rate": rate, "n_updates": self.n_updates}
+        return {"learning_rate": rate}
 
     def learn_critic(self, batch: dict[str, Any], next_value: Any) -> dict[str, Any]:
         """Half the mean square of Q(s, a) against the bootstrapped return, summed over critics; {} if left out."""
@@ -150,10 +150,6 @@ def adams(config: Any, *names: str) -> dict[str, Optimizer]:
     return {name: Adam(config.learning_rate(0), corrected_eps=True) for name in names}
 
 
-def replay_of(observation_space: Any, box: UnitBox, config: Any, rng: np.random.Generator) -> Replay:
-    """The replay of a config's settings, for actions as numbers within [-1, 1]."""
-    columns = {"obs": rows_of(observation_space), "action": ((box.size,), np.float32)}
-    size, n, gamma = config.buffer_size, config.n_step, config.gamma
-    if config.prioritized:
-        return Prioritized(size, columns, rng, n, gamma, config.priority_alpha, config.priority_beta)
-    return Replay(size, columns, rng, n, gamma)
+def columns_of(observation_space: Any, box: UnitBox) -> dict[str, Any]:
+    """What a replay keeps of a row, actions as numbers within [-1, 1]."""
+    return {"obs": rows_of(observation_space), "action": ((box.size,), np.float32)}

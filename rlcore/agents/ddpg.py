@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rlcore.agents.continuous import BoxPolicy, Continuous, ContinuousConfig, adams, replay_of
+from rlcore.agents.continuous import BoxPolicy, Continuous, ContinuousConfig, adams, columns_of
+from rlcore.agents.off_policy import replay_of
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Optimizer
 from rlcore.buffers import Replay
@@ -63,7 +64,7 @@ class DDPG(Continuous):
         pi = actor(observation_space, config.hidden, box.size, init)
         q = critics(observation_space, config.hidden, box.size, cls.N_CRITICS, init)
         noise = KINDS[config.noise_type](np.full(box.size, config.action_noise, np.float32), exploring)
-        replay = replay_of(observation_space, box, config, sampling)
+        replay = replay_of(columns_of(observation_space, box), config, sampling)
         return cls(pi, q, adams(config, "actor", "critic"), replay, noise, box, config, own)
 
     def explore(self, obs: Any) -> np.ndarray:

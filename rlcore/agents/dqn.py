@@ -9,12 +9,12 @@ import numpy as np
 
 from rlcore.agents.base import Policy, rows_of
 from rlcore.agents.descent import Descent
-from rlcore.agents.off_policy import OffPolicy
+from rlcore.agents.off_policy import OffPolicy, replay_of, shares_frames
 from rlcore.autograd import Link
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.bodies import MASK, split_mask
-from rlcore.buffers import FrameReplay, Prioritized, PrioritizedFrames, Replay
+from rlcore.buffers import Replay
 from rlcore.explorers import EpsilonGreedy, Greedy
 from rlcore.fields import Count, Fraction, Natural, Positive, Probability, Rate, Schedule, check_fields
 from rlcore.losses import mean_of
@@ -71,7 +71,6 @@ class DQN(OffPolicy):
     """
 
     Config: type = DQNConfig
-    replay: Any  # a Prioritized where batches have weights
 
     def __init__(
         self,
@@ -106,7 +105,7 @@ class DQN(OffPolicy):
         q = cls.network(seen, int(action_space.n), config, init)
         optimizer = Adam(config.learning_rate(0), eps=config.adam_eps, corrected_eps=True)
         columns = {"obs": rows_of(observation_space), "action": ((), np.int64)}
-        replay = cls.replay_of(columns, config, sampling)
+        replay = cls.replay_of(columns, q, config, sampling)
         explorer = EpsilonGreedy(config.exploration, acting)
         return cls(q, optimizer, replay, explorer, config, own, int(action_space.start), masked)
 
@@ -119,15 +118,10 @@ class DQN(OffPolicy):
         options: Any = dict(outputs=outputs, dueling=config.dueling, sigma0=sigma0)
         return q_network(observation_space, n_actions, config.hidden, rng, **options)
 
-    @staticmethod
-    def replay_of(columns: dict[str, Any], config: Any, rng: np.random.Generator) -> Replay:
-        """The replay of a config's settings."""
-        share = is_stack(columns["obs"]) if config.share_frames is None else config.share_frames
-        settings: Any = config.buffer_size, columns, rng, config.n_step, config.gamma
-        if not config.prioritized:
-            return (FrameReplay if share else Replay)(*settings)
-        kind: Any = PrioritizedFrames if share else Prioritized
-        return kind(*settings, alpha=config.priority_alpha, beta=config.priority_beta)
+    @classmethod
+    def replay_of(cls, columns: dict[str, Any], q: Any, config: Any, rng: np.random.Generator) -> Replay:
+        """The replay by default."""
+        return replay_of(columns, config, rng, shares_frames(columns, config))
 
     def act(self, obs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         mask = obs[MASK] != 0 if self.masked else None
@@ -200,14 +194,6 @@ class DoubleDQN(DQN):
 
     def next_action(self, batch: dict[str, Any], values: Any) -> Any:
         return self.best(batch, self.online_q(batch["next_obs"]).array)
-
-
-def is_stack(spec: Any) -> bool:
-    """Whether observations of this (shape, dtype) are taken for stacks of images: (k, H, W) uint8, and no colours."""
-    if not (isinstance(spec, tuple) and len(spec) == 2 and spec[1] == np.uint8 and len(spec[0]) == 3):
-        return False
-    k, *image = spec[0]
-    return k not in (1, 3) and k < min(image)
 
 
 class QPolicy(Policy):

@@ -9,12 +9,13 @@ import numpy as np
 
 from rlcore.agents.base import Policy, rows_of
 from rlcore.agents.dqn import DQN
+from rlcore.agents.off_policy import shares_frames
 from rlcore.agents.recurrent import RecurrentPolicy, Remembered
 from rlcore.autograd import as_array
 from rlcore.autograd import functions as F
-from rlcore.autograd.optimizers import Adam, Optimizer
-from rlcore.bodies import MASK, body_of, followed, one_image, split_mask
-from rlcore.buffers import SequenceReplay
+from rlcore.autograd.optimizers import Optimizer
+from rlcore.bodies import MASK, body_of, followed, one_image
+from rlcore.buffers import FrameSequences, SequenceReplay
 from rlcore.buffers.columns import zeros
 from rlcore.explorers import EpsilonGreedy, Greedy
 from rlcore.fields import Count, Fraction, Natural, Positive, Probability, Rate, Schedule, check_fields
@@ -48,6 +49,7 @@ class DRQNConfig:
     lstm_hidden_size: Count = 64  # units of the LSTM
     dueling: bool = False  # value and advantages have streams of their own, of as many units (Wang et al. 2016)
     adam_eps: Positive = 1e-8  # of Adam, added to the root of the second moment
+    share_frames: bool | None = None  # the replay keeps each frame of a stack once; none: of stacks (not 3, H, W) uint8
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -86,26 +88,21 @@ class DRQN(DQN):
         self.remembered = Remembered(self.acting_q)
 
     @classmethod
-    def from_spaces(
-        cls, observation_space: Any, action_space: Any, config: DRQNConfig, rng: np.random.Generator
-    ) -> DRQN:
-        """Adam, layers, an LSTM and a linear or dueling head, epsilon-greedy; the actions must be Discrete."""
-        if type(action_space).__name__ != "Discrete":
-            raise ValueError(f"{cls.__name__} needs a Discrete action space, got {action_space}")
-        init, sampling, acting, own = rng.spawn(4)
-        masked, seen = split_mask(observation_space, action_space)
-        q = recurrent_q_network(seen, int(action_space.n), config, init)
-        optimizer = Adam(config.learning_rate(0), eps=config.adam_eps, corrected_eps=True)
+    def network(
+        cls, observation_space: Any, n_actions: int, config: Any, rng: np.random.Generator, outputs: int = 1
+    ) -> Recurrent:
+        return recurrent_q_network(observation_space, n_actions, config, rng)
+
+    @classmethod
+    def replay_of(cls, columns: dict[str, Any], q: Any, config: Any, rng: np.random.Generator) -> SequenceReplay:
         state = map_(lambda a: (a.shape[1:], a.dtype), q.initial(0))
-        columns = {"obs": rows_of(observation_space), "action": ((), np.int64), "h": state}
-        replay = cls.sequences(columns, config, sampling)
-        explorer = EpsilonGreedy(config.exploration, acting)
-        return cls(q, optimizer, replay, explorer, config, own, int(action_space.start), masked)
+        return cls.sequences({**columns, "h": state}, config, rng)
 
     @classmethod
     def sequences(cls, columns: dict[str, Tree], config: Any, rng: np.random.Generator) -> SequenceReplay:
-        """The replay by default."""
-        return SequenceReplay(config.buffer_size, columns, rng, config.sequence_length, config.gamma, config.burn_in)
+        """The replay of a config's settings."""
+        kind = FrameSequences if shares_frames(columns, config) else SequenceReplay
+        return kind(config.buffer_size, columns, rng, config.sequence_length, config.gamma, config.burn_in)
 
     def act(self, obs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         h = self.remembered.of(len(next(leaves(obs))))

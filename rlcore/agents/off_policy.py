@@ -6,10 +6,13 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from rlcore.agents.base import Agent
 from rlcore.agents.descent import Descent
-from rlcore.buffers import Replay
+from rlcore.buffers import FrameReplay, Prioritized, PrioritizedFrames, Replay
 from rlcore.stream import Step
+from rlcore.tree import Tree
 
 
 class OffPolicy(Agent):
@@ -19,6 +22,7 @@ class OffPolicy(Agent):
     """
 
     COUNTS = ("t", "due", "n_updates")
+    replay: Any  # a Prioritized where batches have weights
 
     def __init__(self, replay: Replay, config: Any):
         self.replay, self.config = replay, config
@@ -42,7 +46,7 @@ class OffPolicy(Agent):
         self.due = 0
         if skipped := sum([descent.skipped for descent in self.descents()]):
             means["faults/nonfinite_update"] = skipped
-        return means | settings
+        return means | settings | {"n_updates": self.n_updates}
 
     @abstractmethod
     def begin(self) -> dict[str, Any]:
@@ -55,6 +59,29 @@ class OffPolicy(Agent):
     @abstractmethod
     def descents(self) -> Sequence[Descent]:
         """The guarded steps that `learn` takes."""
+
+
+def replay_of(columns: dict[str, Tree], config: Any, rng: np.random.Generator, frames: bool = False) -> Replay:
+    """The replay of a config's settings; frames: of stacks it keeps each frame once."""
+    rows = config.buffer_size, columns, rng, config.n_step, config.gamma
+    if not config.prioritized:
+        return (FrameReplay if frames else Replay)(*rows)
+    kind: Any = PrioritizedFrames if frames else Prioritized
+    return kind(*rows, alpha=config.priority_alpha, beta=config.priority_beta)
+
+
+def shares_frames(columns: dict[str, Tree], config: Any) -> bool:
+    """Whether a replay keeps each frame of a stack once: by the config's share_frames, or if observations are stacks.
+
+    For such are taken (k, H, W) uint8 of more than one frame that are no colours.
+    """
+    spec = columns["obs"]
+    if config.share_frames is not None:
+        return config.share_frames
+    if not (isinstance(spec, tuple) and len(spec) == 2 and spec[1] == np.uint8 and len(spec[0]) == 3):
+        return False
+    k, *image = spec[0]
+    return k not in (1, 3) and k < min(image)
 
 
 def means_of(stats: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from rlcore.agents.drqn import DRQN, DRQNConfig, picked
-from rlcore.buffers import PrioritizedSequences, SequenceReplay
+from rlcore.agents.off_policy import shares_frames
+from rlcore.buffers import PrioritizedFrameSequences, PrioritizedSequences, SequenceReplay
 from rlcore.fields import Count, Fraction, Natural, Probability, Schedule, Weight
 from rlcore.returns import rescaled, unrescaled
 from rlcore.tree import Tree
@@ -40,7 +41,8 @@ class R2D2(DRQN):
     @classmethod
     def sequences(cls, columns: dict[str, Tree], config: Any, rng: np.random.Generator) -> SequenceReplay:
         rows = config.buffer_size, columns, rng, config.sequence_length, config.gamma, config.burn_in
-        return PrioritizedSequences(*rows, config.priority_alpha, config.priority_beta)
+        kind = PrioritizedFrameSequences if shares_frames(columns, config) else PrioritizedSequences
+        return kind(*rows, config.priority_alpha, config.priority_beta)
 
     def goal(self, obs: Tree, batch: dict[str, Any], q: Any, values: Any) -> Any:
         """h(n-step return with h^-1 of the target network's values), of actions that the network chooses (eq. 1)."""

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from rlcore.agents.continuous import BoxPolicy, Continuous, ContinuousConfig, adams, replay_of
+from rlcore.agents.continuous import BoxPolicy, Continuous, ContinuousConfig, adams, columns_of
 from rlcore.agents.descent import Descent
+from rlcore.agents.off_policy import replay_of
 from rlcore.autograd import Link, Parameter
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Optimizer
@@ -105,7 +106,7 @@ class SAC(Continuous):
         pi = actor(observation_space, config.hidden, box.size, init, GaussianActor)
         q = critics(observation_space, config.hidden, box.size, 2, init)
         names = ("actor", "critic", "temperature") if config.first_ent_coef()[1] else ("actor", "critic")
-        replay = replay_of(observation_space, box, config, sampling)
+        replay = replay_of(columns_of(observation_space, box), config, sampling)
         return cls(pi, q, adams(config, *names), replay, box, config, own)
 
     def explore(self, obs: Any) -> np.ndarray:

