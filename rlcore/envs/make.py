@@ -110,6 +110,8 @@ def _bare(env: Any, n_envs: int, seed: int, config: EnvConfig) -> VectorEnv:
         if config.vector == "auto" and n_envs > 1:
             if config.on_fault == "restart":
                 raise ValueError("on_fault 'restart': ale_py restarts no games; give vector 'serial' or 'process'")
+            if config.time_limit:
+                raise ValueError("time_limit: ale_py ends no game of several early; give vector 'serial' or 'process'")
             # 0.1 s a game, to resume exactly
             return atari_vector(_game(env), n_envs, seed, config.atari, reseed="episode")
         env = atari(_game(env), config.atari)

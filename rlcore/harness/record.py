@@ -21,6 +21,7 @@ from rlcore.harness.tags import SCHEMES, cleanrl
 from rlcore.memory import resident_bytes
 from rlcore.stream import Step
 
+COUNTS = {"n_updates"}  # statistics that count from the start of a run: the newest says it all
 WINDOW = 100  # episodes in rollout/ep_rew_mean, as in Stable-Baselines3
 SCORES = ("steps", "episodes", "elapsed", "mean", "median", "stdev", "max", "min")  # ChainerRL's columns
 CHUNK = 1024  # values of statistics that are summed up at a time
@@ -149,6 +150,9 @@ class Recorder:
     def _sum_up(self) -> None:
         n, values, self._values = len(self._names), self._values, []
         for k, name in enumerate(self._names):
+            if name in COUNTS and values:
+                self._sums[name] = [0.0 + values[k - n], 1]
+                continue
             entry = self._sums.setdefault(name, [0.0, 0])
             for value in values[k::n]:  # one by one: sum() rounds otherwise from Python 3.12 on, by where it begins
                 entry[0] = entry[0] + value

@@ -151,11 +151,17 @@ def test_odd_settings_are_refused(settings, message):
         EnvConfig(**settings)
 
 
-def test_games_that_ale_py_steps_are_not_restarted():
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"on_fault": "restart"}, "on_fault 'restart': ale_py restarts no games"),
+        ({"time_limit": 100}, "time_limit: ale_py ends no game of several early; give vector 'serial' or 'process'"),
+    ],
+)
+def test_games_that_ale_py_steps_are_not_restarted(settings, message):
     pytest.importorskip("ale_py")
-    config = EnvConfig(atari="dqn", on_fault="restart")
-    with pytest.raises(ValueError, match="on_fault 'restart': ale_py restarts no games"):
-        make_env("ALE/Pong-v5", 2, 0, config)
+    with pytest.raises(ValueError, match=message):
+        make_env("ALE/Pong-v5", 2, 0, EnvConfig(atari="dqn", **settings))
 
 
 def test_an_environment_that_is_in_use_is_none_to_evaluate_on():

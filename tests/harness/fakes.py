@@ -78,9 +78,12 @@ class Wanderer(Agent):
         ring = Ring(self.actions, self.t)
         return {"t": self.t, "rng": state_of(self.rng), "w": self.actor.w, "actions": ring}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def check(self, state: dict[str, Any]) -> None:
         if state["w"].shape != self.actor.w.shape:
             raise ValueError("another network")
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.check(state)
         self.actor.w[...], self.actions[...] = state["w"], state["actions"].array
         restore(self.rng, state["rng"])
         self.t = state["t"]

@@ -57,6 +57,14 @@ def test_the_averages_are_right(tmp_path, clock):
     assert recorder.mean_return == 30.0
 
 
+def test_of_a_count_the_newest_is_written(tmp_path):
+    recorder = Recorder(tmp_path, 2, every=4)
+    for t, stats in ((2, {"n_updates": 3, "loss": 1.0}), (4, {"n_updates": 5, "loss": 2.0}), (6, {"n_updates": 6})):
+        recorder(t, one_step(2), stats)
+    recorder.flush(6)
+    assert scalars(tmp_path)["train/n_updates"] == [(4, 5.0), (6, 6.0)]
+
+
 def test_the_window_is_a_hundred_episodes(tmp_path):
     recorder = Recorder(tmp_path, 1, every=130)
     assert math.isnan(recorder.mean_return)
