@@ -104,6 +104,8 @@ SMALL = dict(  # settings of any algorithm, where it has them
 VARIANTS = {  # further settings with a state of their own: name -> algorithm and settings
     "ppo, memory": ("ppo", {"lstm_hidden_size": 4, "sequence_length": 4}),
     "ppo, noise": ("ppo", {"use_sde": True, "sde_sample_freq": 3}),
+    "reinforce, memory": ("reinforce", {"lstm_hidden_size": 4, "n_episodes": 3}),
+    "ddpg, drifting noise": ("ddpg", {"noise_type": "ornstein-uhlenbeck", "prioritized": True}),
 }
 LENGTH, EVERY = 150, 13  # steps of a run, rows between its checkpoints
 
