@@ -400,9 +400,10 @@ def test_an_evaluation_leaves_training_as_it_is():
         spaces.Discrete(3, start=2),
         spaces.Box(0, 255, (36, 40, 3), np.uint8),
         spaces.Dict(a=VECTOR, b=spaces.Tuple((spaces.Discrete(3), spaces.Box(0, 5, (2, 2), np.int64)))),
+        spaces.Tuple((spaces.Discrete(3), VECTOR)),
         spaces.Dict(obs=spaces.Box(0, 255, (1, 36, 36), np.uint8), action_mask=spaces.MultiBinary(2)),
     ],
-    ids=["integers", "images", "nested", "masked images"],
+    ids=["integers", "images", "nested", "tuples", "masked images"],
 )
 def test_observations_of_each_kind_are_learned_from(cls, space):
     class Drawn(gymnasium.Env):
