@@ -116,12 +116,12 @@ class OnPolicy(Agent):
         if self.memory is not None:
             self.memory.starts = []
 
-    def due(self) -> bool:
+    def ready(self) -> bool:
         """Whether there is enough to learn from."""
         return self.rollout.full
 
     def update(self) -> dict[str, Any]:
-        if not self.due():
+        if not self.ready():
             return {}
         settings, batch = self.begin(), self.batch()
         if not batch:

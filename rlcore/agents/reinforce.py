@@ -79,7 +79,7 @@ class REINFORCE(OnPolicy):
         super().observe(obs, action, step, extra, stream)
         self.n_ended += int(np.count_nonzero(step.ended & step.valid))
 
-    def due(self) -> bool:
+    def ready(self) -> bool:
         return self.n_ended >= self.config.n_episodes or self.rollout.full
 
     def batch(self) -> dict[str, Tree]:
