@@ -97,6 +97,7 @@ def whole(name: str, value: Any) -> int:
 
 Count = Annotated[int, Range(1, SANE)]
 Natural = Annotated[int, Range(0, SANE)]
+Updates = Annotated[int, Range(-1, SANE)]  # of a round; -1: as many as there were rows
 Fraction = Annotated[float, Range(0, 1)]
 Weight = Annotated[float, Range(0, 1e6)]
 Positive = Annotated[float, Range(0, 1e9, open=True)]

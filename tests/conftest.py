@@ -3,7 +3,7 @@
 import pytest
 
 import rlcore
-import rlcore.threads  # noqa: F401  before NumPy is there
+import rlcore.threads  # before NumPy is there
 
 
 @pytest.fixture(autouse=True)

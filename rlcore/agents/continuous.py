@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,15 +17,14 @@ from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.buffers import Prioritized, Replay
 from rlcore.continuous import Actor, Critics, UnitBox
 from rlcore.fields import (
-    SANE,
     Count,
     Fraction,
     Natural,
     Positive,
     Probability,
-    Range,
     Rate,
     Schedule,
+    Updates,
     check_fields,
 )
 from rlcore.losses import squared_errors
@@ -47,7 +46,7 @@ class ContinuousConfig:
     gamma: Fraction = 0.99  # discount per step
     n_step: Count = 1  # rewards summed before bootstrapping (without correction, as Hessel et al. 2018)
     update_every: Count = 1  # rows between rounds of updates
-    gradient_steps: Annotated[int, Range(-1, SANE)] = 1  # updates in a round; -1: as many as there were rows
+    gradient_steps: Updates = 1  # updates in a round; -1: as many as there were rows
     max_grad_norm: Positive | None = None  # L2 norm to which each network's gradient is clipped; none: not at all
     hidden: tuple[Count, ...] = (256, 256)  # units of the hidden layers, of actor and critics each
     prioritized: bool = False  # transitions of large errors are drawn more often (Schaul et al. 2016)

@@ -22,32 +22,13 @@ class NonFiniteError(FloatingPointError):
         self.batch = batch
 
 
-class Descent:
-    """Steps of an optimizer, the gradient clipped to an L2 norm, but none where loss or gradient is not finite.
-
-    Then parameters and the optimizer's state stay as they are, `skipped` counts, and PATIENCE such in a row raise
-    NonFiniteError. A call says whether it has taken the step.
-    """
+class Patience:
+    """Counts updates that are not made for numbers that are not finite; PATIENCE such in a row raise NonFiniteError."""
 
     PATIENCE = 3  # a batch may be to blame once; more often it is the network
 
-    def __init__(self, model: Link, optimizer: Optimizer, max_grad_norm: float):
-        self.model, self.optimizer = model, optimizer.setup(model)
-        optimizer.add_hook(FiniteClipping(max_grad_norm))
+    def __init__(self) -> None:
         self.skipped = self.in_a_row = 0
-
-    def __call__(self, loss: Any, batch: Tree) -> bool:
-        self.model.cleargrads()
-        if math.isfinite(loss.array):
-            loss.backward()
-            try:
-                self.optimizer.update()
-            except NotFinite:
-                pass
-            else:
-                self.in_a_row = 0
-                return True
-        return self.leave_out(batch)
 
     def leave_out(self, batch: Tree) -> bool:
         """Count an update that is not made, and warn of it; gives False, or raises NonFiniteError."""
@@ -64,7 +45,7 @@ class Descent:
         return False
 
     def state(self) -> dict[str, Any]:
-        """The counts; model and optimizer have states of their own."""
+        """The counts."""
         return {"skipped": self.skipped, "in_a_row": self.in_a_row}
 
     def check(self, state: dict[str, Any]) -> None:
@@ -75,6 +56,31 @@ class Descent:
     def load(self, state: dict[str, Any]) -> None:
         self.check(state)
         self.skipped, self.in_a_row = state["skipped"], state["in_a_row"]
+
+
+class Descent(Patience):
+    """Steps of an optimizer, the gradient clipped to an L2 norm, but none where loss or gradient is not finite.
+
+    Then parameters and the optimizer's state stay as they are. A call says whether it has taken the step.
+    """
+
+    def __init__(self, model: Link, optimizer: Optimizer, max_grad_norm: float):
+        super().__init__()
+        self.model, self.optimizer = model, optimizer.setup(model)
+        optimizer.add_hook(FiniteClipping(max_grad_norm))
+
+    def __call__(self, loss: Any, batch: Tree) -> bool:
+        self.model.cleargrads()
+        if math.isfinite(loss.array):
+            loss.backward()
+            try:
+                self.optimizer.update()
+            except NotFinite:
+                pass
+            else:
+                self.in_a_row = 0
+                return True
+        return self.leave_out(batch)
 
 
 class NotFinite(Exception):

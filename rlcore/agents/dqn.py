@@ -16,7 +16,7 @@ from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.bodies import MASK, split_mask
 from rlcore.buffers import Replay
 from rlcore.explorers import EpsilonGreedy, Greedy
-from rlcore.fields import Count, Fraction, Natural, Positive, Probability, Rate, Schedule, check_fields
+from rlcore.fields import Count, Fraction, Natural, Positive, Probability, Rate, Schedule, Updates, check_fields
 from rlcore.losses import mean_of
 from rlcore.q_networks import is_noisy, of_actions, q_network, with_noise
 
@@ -34,7 +34,7 @@ class DQNConfig:
     gamma: Fraction = 0.99  # discount per step
     n_step: Count = 4  # rewards summed before bootstrapping (without correction, as Hessel et al. 2018)
     update_every: Count = 128  # rows between rounds of updates: in rounds, data comes from a policy that holds still
-    gradient_steps: Count = 128  # updates in a round
+    gradient_steps: Updates = 128  # updates in a round; -1: as many as there were rows
     target_update_interval: Count = 128  # updates between target updates
     tau: Fraction = 1.0  # step of the target towards the network; 1 copies it
     epsilon: Probability | None = None  # probability of a random action; none: linear:1:0.04:8000, 0 if noisy

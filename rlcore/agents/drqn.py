@@ -18,7 +18,7 @@ from rlcore.bodies import MASK, body_of, followed, one_image
 from rlcore.buffers import FrameSequences, SequenceReplay
 from rlcore.buffers.columns import zeros
 from rlcore.explorers import EpsilonGreedy, Greedy
-from rlcore.fields import Count, Fraction, Natural, Positive, Probability, Rate, Schedule, check_fields
+from rlcore.fields import Count, Fraction, Natural, Positive, Probability, Rate, Schedule, Updates, check_fields
 from rlcore.networks import Recurrent, mlp
 from rlcore.q_networks import Dueling, of_actions
 from rlcore.returns import n_step_returns
@@ -40,7 +40,7 @@ class DRQNConfig:
     gamma: Fraction = 0.99  # discount per step
     n_step: Count = 1  # rewards summed before bootstrapping, up to the end of the sequence
     update_every: Count = 4  # rows between rounds of updates
-    gradient_steps: Count = 1  # updates in a round
+    gradient_steps: Updates = 1  # updates in a round; -1: as many as there were rows
     target_update_interval: Count = 250  # updates between target updates
     tau: Fraction = 1.0  # step of the target towards the network; 1 copies it
     epsilon: Probability = Schedule(1.0, 0.05, 10_000)  # probability of a random action

@@ -10,7 +10,7 @@ import numpy as np
 from rlcore.actor_critic import ActorCritic, RecurrentActorCritic, actor_critic, flat
 from rlcore.agents.acting import ActorPolicy, Exploration, Memory, RecurrentActorPolicy, resets
 from rlcore.agents.base import Agent, Policy, rows_of
-from rlcore.agents.descent import Descent
+from rlcore.agents.descent import Descent, Patience
 from rlcore.autograd import functions as F
 from rlcore.buffers import Rollout
 from rlcore.fields import Range
@@ -150,7 +150,7 @@ class OnPolicy(Agent):
     def learn_from(self, batch: dict[str, Tree]) -> dict[str, Any]:
         """Update on a `batch`, by default of rows (obs, action, log_prob, value, advantage, return); statistics."""
 
-    def descents(self) -> tuple[Descent, ...]:
+    def descents(self) -> tuple[Patience, ...]:
         """The guarded steps that `learn_from` takes."""
         return (self.descend,)
 

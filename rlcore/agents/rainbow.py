@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rlcore.agents.c51 import CategoricalDQN, CategoricalDQNConfig
-from rlcore.fields import Count, Fraction, Natural, Positive, Probability, Rate, Schedule
+from rlcore.fields import Count, Fraction, Natural, Positive, Probability, Rate, Schedule, Updates
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class RainbowConfig(CategoricalDQNConfig):
     batch_size: Count = 32  # transitions per update
     n_step: Count = 3  # rewards summed before bootstrapping, without correction
     update_every: Count = 4  # rows between rounds of updates
-    gradient_steps: Count = 1  # updates in a round
+    gradient_steps: Updates = 1  # updates in a round; -1: as many as there were rows
     target_update_interval: Count = 2_000  # updates between target updates: 32,000 frames
     hidden: tuple[Count, ...] = (512,)  # units of the hidden layers; images have those of Mnih et al. 2015 instead
     double: bool = True  # the network chooses the successor's action, the target network values it

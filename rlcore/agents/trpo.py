@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from rlcore.actor_critic import ActorCritic
-from rlcore.agents.descent import Descent
+from rlcore.agents.descent import Descent, Patience
 from rlcore.agents.off_policy import means_of
 from rlcore.agents.on_policy import VALUED, LogStd, OnPolicy, network_of, refuse_more, rollout_columns
 from rlcore.autograd import ChainList, as_array, grad
@@ -67,6 +67,7 @@ class TRPO(OnPolicy):
         if not isinstance(model, ActorCritic):
             raise ValueError(f"TRPO learns an ActorCritic, without a memory; got a {type(model).__name__}")
         super().__init__(model, Descent(model.value, optimizer, sys.float_info.max), rollout, config, rng)
+        self.patience = Patience()  # with the policy's steps
         self.moving = ChainList(model.body, model.policy, model.head)
         self.params = list(self.moving.params())
         self.old = model.copy()
@@ -81,6 +82,12 @@ class TRPO(OnPolicy):
         model = network_of(observation_space, action_space, config, init)
         optimizer = Adam(config.learning_rate(0), eps=1e-5, corrected_eps=True)
         return cls(model, optimizer, Rollout(config.n_steps, rollout_columns(observation_space, model)), config, own)
+
+    def descents(self) -> tuple[Patience, ...]:
+        return self.descend, self.patience
+
+    def parts(self) -> dict[str, Any]:
+        return {**super().parts(), "patience": self.patience}
 
     def check_streams(self, n: int) -> None:
         refuse_more(self.config.batch_size, self.rollout.length, n)
@@ -122,11 +129,13 @@ class TRPO(OnPolicy):
         direction = conjugate_gradient(fisher, gradient, config.cg_max_steps)
         curvature = float(direction.dot(fisher(direction)))
         success, kl = False, 0.0
-        if curvature > 0 and math.isfinite(curvature):
+        if 0 < curvature < math.inf:
             direction *= math.sqrt(2 * config.target_kl / curvature)
             success, gained, kl = self.search(direction, rows, advantage, old, float(gain.array))
-        elif not math.isfinite(curvature):
-            self.descend.leave_out(rows)
+        if math.isfinite(curvature + float(gain.array)):
+            self.patience.in_a_row = 0
+        else:
+            self.patience.leave_out(rows)
         objective = gained if success else float(gain.array)
         return {"policy_objective": objective, "kl_divergence_loss": kl, "is_line_search_success": float(success)}
 

@@ -343,6 +343,19 @@ def test_numbers_that_are_not_finite_end_the_run_and_change_no_parameter():
     np.testing.assert_array_equal(learner.model.flat, before)
 
 
+@pytest.mark.filterwarnings("ignore:an update is left out:RuntimeWarning")
+def test_three_steps_of_the_policy_that_are_not_finite_end_the_run_though_values_are_learned():
+    learner, _, _, rows = improved(SMALL)
+    broken = {**rows, "advantage": np.full(64, np.nan, np.float32)}
+    learner.improve(broken)
+    learner.improve(rows)  # a good one between them
+    for _ in range(2):
+        learner.improve(broken)
+        learner.regress(learner.features(rows["obs"], 64), np.zeros(64, np.float32))
+    with pytest.raises(NonFiniteError):
+        learner.improve(broken)
+
+
 @pytest.mark.parametrize("stop", [0, 7, 16, 20])
 def test_a_loaded_agent_goes_on_bit_for_bit(stop):
     def trained(steps, learner=None, seed=5):
