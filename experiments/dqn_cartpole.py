@@ -37,7 +37,7 @@ def main(settings: Settings) -> None:
     optimizer.add_hook(GradientClipping(config.max_grad_norm))
     columns = {"obs": ((4,), "float32"), "action": ((), "int64")}
     replay = Replay(config.buffer_size, columns, sampling, config.n_step, config.gamma)
-    agent = DQN(q, optimizer, replay, EpsilonGreedy(config.epsilon, acting), config, own)
+    agent = DQN(q, optimizer, replay, EpsilonGreedy(config.exploration, acting), config, own)
 
     folder = settings.folder / f"s{settings.seed}"
     recorder = Recorder(folder, n_envs=1)

@@ -76,7 +76,7 @@ def main(settings: Settings) -> None:
     q = Network(env.observation_space.shape[-1], int(env.action_space.n))
     columns = {"obs": (env.observation_space.shape, "bool"), "action": ((), "int64")}
     replay = Replay(config.buffer_size, columns, sampling, config.n_step, config.gamma)
-    agent = DQN(q, Adam(corrected_eps=True), replay, EpsilonGreedy(config.epsilon, acting), config, own)
+    agent = DQN(q, Adam(corrected_eps=True), replay, EpsilonGreedy(config.exploration, acting), config, own)
 
     folder = settings.folder / f"s{settings.seed}"
     recorder = Recorder(folder, n_envs=1)

@@ -70,7 +70,7 @@ def main(settings: Settings) -> None:
     replay = Replay(config.buffer_size, columns, sampling, config.n_step, config.gamma)
     q = Network(int(env.action_space.n))
     optimizer = Adam(1e-4, eps=1.5e-4, corrected_eps=True)  # that eps, as Hessel et al. 2018: rewards are rare
-    agent = DoubleDQN(q, optimizer, replay, EpsilonGreedy(config.epsilon, acting), config, own)
+    agent = DoubleDQN(q, optimizer, replay, EpsilonGreedy(config.exploration, acting), config, own)
 
     folder = settings.folder / f"s{settings.seed}"
     recorder = Recorder(folder, n_envs=1)

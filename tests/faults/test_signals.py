@@ -144,19 +144,18 @@ def test_an_evaluation_is_left_at_once_and_made_up_for(tmp_path, monkeypatch, na
 COMMAND = """
     import fcntl, multiprocessing, os, signal, sys, termios
     import rlcore.api, rlcore.cli
+    from rlcore.harness import train
     from rlcore.envs.process import ProcessEnv
 
     if __name__ == "__main__":
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         for name in ("SIGINT", "SIGTERM", "SIGUSR1"):  # a shell has some ignored for what runs in the background
             signal.signal(getattr(signal, name), signal.SIG_DFL if name != "SIGINT" else signal.default_int_handler)
-        train = rlcore.api.train
-
         def told(*args):
             print("workers", *[child.pid for child in multiprocessing.active_children()], ".", flush=True)
             return train(*args)
 
-        rlcore.api.train = told
+        rlcore.api.loop_of = lambda *args: told
         rlcore.api.make_env = lambda env, n_envs, seed, config: ProcessEnv(env, n_envs, seed, workers=2)
         rlcore.cli.main(sys.argv[1:])
 """
