@@ -626,7 +626,11 @@ def test_signals_to_all_processes_are_the_parents_alone(tmp_path, how, sent):
     process, pids = started(tmp_path, how, "spawn")
     time.sleep(0.1)
     os.killpg(process.pid, getattr(signal, sent))  # as a terminal and Slurm do
-    out, err = process.communicate(timeout=10)
+    try:
+        out, err = process.communicate(timeout=10)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     assert (out, err, process.returncode) == ("closed\n", "", 0)
     assert not any(map(running, pids))
 
