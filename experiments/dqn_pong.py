@@ -1,7 +1,7 @@
 """Double DQN on Pong from pixels in 1.6 million frames: `python experiments/dqn_pong.py --seed 0`.
 
-The network is the smaller one of Mnih et al. 2013, a third of the work of Nature's; returns of three steps, an update
-every other step and little exploration make up for few frames. Another game: `--game breakout`.
+The network is the smaller one of Mnih et al. 2013, whose update takes two fifths of the time of Nature's; returns of
+three steps, an update every other step and little exploration make up for few frames. Another game: `--game breakout`.
 """
 
 from dataclasses import dataclass

@@ -27,6 +27,7 @@ from tests.agents.test_ppo import (
     layers,
     random_step,
     same,
+    trained,
 )
 from tests.envs.worlds import through_a_file
 
@@ -259,20 +260,9 @@ def test_updates_that_are_not_finite_are_left_out():
 @pytest.mark.parametrize("lstm", [None, 4])
 @pytest.mark.parametrize("stop", [0, 3, 5, 13])
 def test_a_loaded_agent_goes_on_bit_for_bit(stop, lstm):
-    def trained(steps, learner=None, seed=5):
-        learner = learner or agent(replace(SMALL, lstm_hidden_size=lstm), seed)
-        done = learner.t // 3
-        obs = batch_of(VECTOR, 3, generator(1_000 + done))
-        for t in range(done, steps):
-            action, extra = learner.act(obs)
-            step = random_step(VECTOR, 3, generator(1_000 + t + 1))
-            learner.observe(obs, action, step, extra)
-            learner.update()
-            obs = step.obs
-        return learner
-
-    whole, state = trained(21), through_a_file(trained(stop).state())
-    other = trained(5, seed=9)
+    config = replace(SMALL, lstm_hidden_size=lstm)
+    whole, state = trained(21, agent(config, 5)), through_a_file(trained(stop, agent(config, 5)).state())
+    other = trained(5, agent(config, 9))
     other.load(state)
     same(trained(21, other).state(), whole.state())
     assert any(np.any(a) for _, a in named_leaves(whole.state()["optimizer"]["ms"]))

@@ -26,8 +26,8 @@ from tests.agents.test_ppo import (
     feed,
     gradient_by_differences,
     layers,
-    random_step,
     same,
+    trained,
 )
 from tests.envs.worlds import through_a_file
 
@@ -292,20 +292,9 @@ def test_statistics():
 @pytest.mark.parametrize("lstm", [None, 4])
 @pytest.mark.parametrize("stop", [0, 3, 8, 13])
 def test_a_loaded_agent_goes_on_bit_for_bit(stop, lstm):
-    def trained(steps, learner=None, seed=5):
-        learner = learner or agent(replace(SMALL, lstm_hidden_size=lstm, n_steps=9), seed)
-        done = learner.t // 3
-        obs = batch_of(VECTOR, 3, generator(1_000 + done))
-        for t in range(done, steps):
-            action, extra = learner.act(obs)
-            step = random_step(VECTOR, 3, generator(1_000 + t + 1))
-            learner.observe(obs, action, step, extra)
-            learner.update()
-            obs = step.obs
-        return learner
-
-    whole, state = trained(25), through_a_file(trained(stop).state())
-    other = trained(5, seed=9)
+    config = replace(SMALL, lstm_hidden_size=lstm, n_steps=9)
+    whole, state = trained(25, agent(config, 5)), through_a_file(trained(stop, agent(config, 5)).state())
+    other = trained(5, agent(config, 9))
     other.load(state)
     same(trained(25, other).state(), whole.state())
     assert whole.n_updates > 2

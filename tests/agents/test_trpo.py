@@ -30,6 +30,7 @@ from tests.agents.test_ppo import (
     layers,
     random_step,
     same,
+    trained,
 )
 from tests.envs.worlds import through_a_file
 
@@ -358,19 +359,8 @@ def test_three_steps_of_the_policy_that_are_not_finite_end_the_run_though_values
 
 @pytest.mark.parametrize("stop", [0, 7, 16, 20])
 def test_a_loaded_agent_goes_on_bit_for_bit(stop):
-    def trained(steps, learner=None, seed=5):
-        learner = learner or agent(replace(SMALL, batch_size=7), seed)
-        done = learner.t // 3
-        obs = batch_of(VECTOR, 3, generator(1_000 + done))
-        for t in range(done, steps):
-            action, extra = learner.act(obs)
-            step = random_step(VECTOR, 3, generator(1_000 + t + 1))
-            learner.observe(obs, action, step, extra)
-            learner.update()
-            obs = step.obs
-        return learner
-
-    whole, state = trained(33), through_a_file(trained(stop).state())
-    other = trained(5, seed=9)
+    config = replace(SMALL, batch_size=7)
+    whole, state = trained(33, agent(config, 5)), through_a_file(trained(stop, agent(config, 5)).state())
+    other = trained(5, agent(config, 9))
     other.load(state)
     same(trained(33, other).state(), whole.state())
