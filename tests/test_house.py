@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 LAYERS = (  # imports go down only; a name stands for a module or for all of a package
     "backend rng tree threads fields memory policy",
-    "autograd stream parallel parallel.comm",
+    "autograd stream parallel parallel.base parallel.comm",
     "networks bodies heads actor_critic q_networks continuous distributions "
     "returns losses explorers noise buffers envs",
     "agents",

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlcore.autograd import Link
-
 ANY = -1  # any source, any tag
 
 
@@ -98,7 +96,7 @@ class Comm(ABC):
         ValueError if the message is not of its size.
         """
 
-    def bcast(self, link: Link, root: int = 0) -> None:
+    def bcast(self, link: Any, root: int = 0) -> None:
         """The root's parameters and persistent arrays, in the place of everybody's."""
         self.bcast_(link.flat_state, root)
 
