@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 LAYERS = (  # imports go down only; a name stands for a module or for all of a package
     "backend rng tree threads fields memory policy",
-    "autograd stream parallel parallel.base parallel.comm",
+    "autograd stream parallel parallel.base parallel.comm parallel.local parallel.mail",
     "networks bodies heads actor_critic q_networks continuous distributions "
     "returns losses explorers noise buffers envs",
     "agents",
@@ -30,8 +30,10 @@ SIBLINGS = {  # imports inside a row, across its modules: a variant needs its fa
     ("actor_critic", "heads"),
     ("actor_critic", "networks"),
     ("agents.a3c", "agents.a2c"),
+    ("agents.appo", "agents.ppo"),
     ("agents.c51", "agents.dqn"),
     ("agents.drqn", "agents.dqn"),
+    ("agents.impala", "agents.a2c"),
     ("agents.qr_dqn", "agents.dqn"),
     ("agents.r2d2", "agents.drqn"),
     ("agents.rainbow", "agents.c51"),
@@ -44,9 +46,13 @@ SIBLINGS = {  # imports inside a row, across its modules: a variant needs its fa
     ("continuous", "networks"),
     ("heads", "distributions"),
     ("heads", "networks"),
+    ("parallel.comm", "parallel.base"),
     ("parallel.hogwild", "harness"),
     ("parallel.hogwild", "parallel.hogwild_worker"),
     ("parallel.hogwild_worker", "harness"),
+    ("parallel.local", "parallel.base"),
+    ("parallel.local", "parallel.mail"),
+    ("parallel.mail", "parallel.base"),
     ("q_networks", "bodies"),
     ("q_networks", "networks"),
 }

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import math
+import time
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 ANY = -1  # any source, any tag
+SHORT, LONG = 50e-6, 500e-6  # seconds that a waiting rank sleeps, at first and in the end: a reaction of 0.3 ms
+T = TypeVar("T")
 
 
 class RankLost(RuntimeError):
     """Ranks of a communicator have died; `ranks` are those known so far."""
 
-    def __init__(self, ranks: tuple[int, ...], message: str = ""):
+    def __init__(self, ranks: Iterable[int], message: str = ""):
+        ranks = tuple(sorted(ranks))
         super().__init__(message or f"lost rank {', '.join(map(str, ranks))}")
         self.ranks = ranks
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.ranks, str(self))
 
 
 class Envelope(NamedTuple):
@@ -24,6 +33,22 @@ class Envelope(NamedTuple):
     source: int
     tag: int
     nbytes: int
+
+
+def wait_for(condition: Callable[[], T | None], timeout_s: float = math.inf) -> T:
+    """Sleep until condition() is neither None nor False, and give it; TimeoutError after timeout_s.
+
+    The sleeps grow from 50 to 500 µs, so that an idle rank leaves its core to others.
+    """
+    end, pause = time.monotonic() + timeout_s, SHORT
+    while True:
+        found = condition()
+        if found is not None and found is not False:
+            return found
+        if time.monotonic() >= end:
+            raise TimeoutError(f"nothing came within {timeout_s:g} s")
+        time.sleep(pause)
+        pause = min(1.1 * pause, LONG)
 
 
 class Pending(ABC):
@@ -41,13 +66,15 @@ class Pending(ABC):
 class Comm(ABC):
     """A group of ranks. Collective calls are made by all of them in the same order; arrays are changed in place.
 
-    Any call may raise RankLost where ranks may die; a collective one does so sooner or later on all that are left.
+    Any call may raise RankLost where ranks may die; a collective one does so sooner or later on all that are left,
+    which then go on with `shrink()`. Messages between those left come through all the same.
     """
 
     rank: int
     size: int
     local_rank: int  # among the ranks of this machine, by which a rank takes its GPU
     local_size: int
+    failed: set[int]  # ranks known to be dead
 
     @abstractmethod
     def sum_(self, array: Any) -> Any:
@@ -56,14 +83,6 @@ class Comm(ABC):
     @abstractmethod
     def max_(self, array: Any) -> Any:
         """The largest over the ranks, element by element, in the place of the array."""
-
-    @abstractmethod
-    def mean_(self, array: Any, weight: float = 1.0) -> float:
-        """The mean over the ranks weighted by their weights, in the place of the array; gives the sum of the weights.
-
-        One exchange: the weight goes behind the numbers. A rank with weight 0 adds nothing, whatever its array holds;
-        if all have 0, the array becomes 0.
-        """
 
     @abstractmethod
     def bcast_(self, array: Any, root: int = 0) -> Any:
@@ -82,19 +101,54 @@ class Comm(ABC):
         """A communicator of the ranks that give the same color, in the same order; None for a negative one."""
 
     @abstractmethod
+    def shrink(self) -> Comm:
+        """A communicator of the ranks that are left, in the same order: a collective call of these."""
+
+    @abstractmethod
     def send(self, array: Any, dest: int, tag: int = 0) -> Pending:
         """Begin to send an array's bytes; it is done only when somebody has begun to receive it (synchronous mode)."""
 
     @abstractmethod
     def probe(self, source: int = ANY, tag: int = ANY) -> Envelope | None:
-        """A message that could be received now, the first of its source and tag; None if there is none."""
+        """A message that could be received now, the first of its source and tag; None if there is none.
+
+        With ANY source, each dead rank is told once by a RankLost; with a dead source, every time.
+        """
 
     @abstractmethod
     def receive(self, out: Any, source: int, tag: int) -> Any:
         """The bytes of the first message of a source and a tag, waited for if need be, in the place of `out`.
 
-        ValueError if the message is not of its size.
+        ValueError if the message is not of its size, which then stays.
         """
+
+    def mean_(self, array: Any, weight: float = 1.0) -> float:
+        """The mean over the ranks weighted by their weights, in the place of the array; gives the sum of the weights.
+
+        One exchange: the weight goes behind the numbers. A rank with weight 0 adds nothing, whatever its array holds;
+        if all have 0, the array becomes 0.
+        """
+        buffer = self._room(array)
+        numbers = buffer[:-1].reshape(array.shape)
+        if weight:
+            np.multiply(array, weight, out=numbers)
+        else:
+            numbers[...] = 0
+        buffer[-1] = weight
+        self.sum_(buffer)
+        total = float(buffer[-1])
+        np.multiply(numbers, 1 / total if total else 0.0, out=array, casting="same_kind")
+        return total
+
+    def _room(self, array: Any) -> Any:
+        """Kept memory for an array's numbers and one more, in float32 at least: float16 has no room for a sum."""
+        kept = self.__dict__.setdefault("_rooms", {})
+        key = array.size, array.dtype
+        if key not in kept:
+            if array.dtype.kind != "f":
+                raise TypeError(f"mean_: expected an array of floating point numbers, got {array.dtype}")
+            kept[key] = np.empty(array.size + 1, np.result_type(array.dtype, np.float32))
+        return kept[key]
 
     def bcast(self, link: Any, root: int = 0) -> None:
         """The root's parameters and persistent arrays, in the place of everybody's."""
@@ -121,6 +175,9 @@ class Alone(Comm):
 
     rank, size, local_rank, local_size = 0, 1, 0, 1
 
+    def __init__(self) -> None:
+        self.failed = set()
+
     def sum_(self, array: Any) -> Any:
         return array
 
@@ -142,6 +199,9 @@ class Alone(Comm):
 
     def split(self, color: int) -> Comm | None:
         return self if color >= 0 else None
+
+    def shrink(self) -> Comm:
+        return self
 
     def send(self, array: Any, dest: int, tag: int = 0) -> Pending:
         raise ValueError("send: there is no other rank")
