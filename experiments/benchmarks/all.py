@@ -5,9 +5,7 @@ import timing
 # isort: split
 import argparse
 import platform
-import re
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import asynchronous
 import autograd
@@ -23,7 +21,6 @@ import replay
 import training
 import updates
 
-README = Path(__file__).with_name("README.md")
 PACKAGES = ("numpy", "gymnasium", "torch", "stable-baselines3", "sb3-contrib", "pfrl", "ale-py")
 
 
@@ -67,10 +64,7 @@ def main() -> None:
     text = f"{timing.table(rows)}\n\n{platform.machine()} {platform.system()}, {threads}, {versions()}; {clock}."
     print(f"\n{text}")
     if write:
-        old = README.read_text("utf-8")
-        here = rf"(<!-- table, {threads} -->\n).*?(<!-- end -->)"
-        new = re.sub(here, lambda m: f"{m[1]}{text}\n{m[2]}", old, flags=re.DOTALL)
-        README.write_text(new, "utf-8")
+        timing.write(f"table, {threads}", text)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import NamedTuple
@@ -125,6 +127,16 @@ def table(rows: Iterable[Row | Skipped]) -> str:
     widths = [max(map(len, column)) for column in zip(*cells)]
     lines = (" | ".join(cell.ljust(width) for cell, width in zip(line, widths)) for line in cells)
     return "\n".join(f"| {line} |" for line in lines)
+
+
+def write(section: str, text: str) -> None:
+    """Put a text where README.md of this folder has <!-- section -->, in the place of what stands there."""
+    readme = Path(__file__).with_name("README.md")
+    here = rf"(<!-- {section} -->\n).*?(<!-- end -->)"
+    new, n = re.subn(here, lambda m: f"{m[1]}{text}\n{m[2]}", readme.read_text("utf-8"), flags=re.DOTALL)
+    if n != 1:
+        raise ValueError(f"{readme} has {n} places for {section!r}, expected <!-- {section} --> and <!-- end --> once")
+    readme.write_text(new, "utf-8")
 
 
 def µs(seconds: float) -> str:
