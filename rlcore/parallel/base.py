@@ -93,6 +93,10 @@ class Comm(ABC):
         """Everybody's array, of one shape: (size, ...)."""
 
     @abstractmethod
+    def alltoall(self, array: Any) -> Any:
+        """Everybody's part for this rank (size, ...), of an array whose r-th part (size, ...) is for rank r."""
+
+    @abstractmethod
     def barrier(self) -> None:
         """Wait for all."""
 
@@ -139,6 +143,14 @@ class Comm(ABC):
         total = float(buffer[-1])
         np.multiply(numbers, 1 / total if total else 0.0, out=array, casting="same_kind")
         return total
+
+    def _check_parts(self, array: Any) -> None:
+        if array.ndim == 0 or len(array) != self.size:
+            raise ValueError(f"alltoall: expected one part for each of {self.size} ranks, got shape {array.shape}")
+
+    def _check_rank(self, what: str, name: str, rank: int) -> None:
+        if not 0 <= rank < self.size:
+            raise ValueError(f"{what}: {name} is a rank of {self.size}, 0 to {self.size - 1}, got {rank}")
 
     def _room(self, array: Any) -> Any:
         """Kept memory for an array's numbers and one more, in float32 at least: float16 has no room for a sum."""
@@ -192,7 +204,11 @@ class Alone(Comm):
         return array
 
     def allgather(self, array: Any) -> Any:
-        return array[None].copy()
+        return np.array(array)[None]
+
+    def alltoall(self, array: Any) -> Any:
+        self._check_parts(array)
+        return array.copy()
 
     def barrier(self) -> None:
         pass

@@ -136,6 +136,10 @@ class LocalComm(Comm):
         array = np.asarray(array)
         return self._share("allgather", array.ravel(), np.concatenate).reshape(self.size, *array.shape)
 
+    def alltoall(self, array: Any) -> Any:
+        self._check_parts(array)
+        return self.allgather(array)[:, self.rank]
+
     def barrier(self) -> None:
         self._share("barrier", np.empty(0, np.int8), np.concatenate)
 
@@ -218,10 +222,6 @@ class LocalComm(Comm):
         elif (member := self.members[source]) in box.dead or member in box.left:
             raise RankLost({source})
         return None
-
-    def _check_rank(self, what: str, name: str, rank: int) -> None:
-        if not 0 <= rank < self.size:
-            raise ValueError(f"{what}: {name} is a rank of {self.size}, 0 to {self.size - 1}, got {rank}")
 
     def _together(self, what: str, array: Any, combine: Callable[[list[Any]], Any]) -> Any:
         array[...] = self._share(what, array.ravel(), combine).reshape(array.shape)

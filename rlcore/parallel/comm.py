@@ -1,0 +1,297 @@
+"""Ranks that an MPI launcher has started: `world()`. mpi4py is imported here alone, and only where it is needed.
+
+With Open MPI and `mpiexec --with-ft ulfm` the others outlive a rank (User Level Failure Mitigation, MPI Forum).
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from rlcore.parallel.base import ANY, Alone, Comm, Envelope, Pending, RankLost, wait_for
+
+NATIVE = "bBhHiIlLqQfd"  # kinds of numbers that MPI adds
+PIECE = 1 << 30  # numbers in one call: MPI 3 counts up to 2^31 - 1
+LARGEST = (1 << 31) - 1  # bytes of a message, for the same reason
+SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")  # how launchers tell the number of ranks
+ULFM = "OMPI_MCA_mpi_ft_enable"  # what `mpiexec --with-ft ulfm` sets
+
+
+def world() -> Comm:
+    """All ranks that the launcher (mpiexec, srun, `rlcore launch`) has started, or Alone where none has.
+
+    RuntimeError if there is no MPI, ValueError if MPI sees other ranks than the launcher: it belongs to another MPI.
+    """
+    ranks = launched()
+    return Alone() if ranks == 1 else _connected(ranks)
+
+
+def launched() -> int:
+    """How many ranks the launcher of this process has started, by its environment; 1 without any, 0 if it does not say.
+
+    ValueError if that is not the number in RLCORE_RANKS.
+    """
+    given = os.environ.get("RLCORE_RANKS", "")
+    if given and not (given.isdecimal() and int(given)):
+        raise ValueError(f"RLCORE_RANKS must be a whole number of ranks, at least 1, got {given!r}")
+    name = next((name for name in SIZES if os.environ.get(name, "").isdecimal()), "")
+    ranks = int(os.environ[name]) if name else 0 if "PMIX_RANK" in os.environ else 1
+    if given and ranks and int(given) != ranks:
+        who = f"{name} says {ranks}" if name else "no MPI launcher has started this process"
+        raise ValueError(f"RLCORE_RANKS says {given} ranks, but {who}: start it with `rlcore launch`, mpiexec or srun")
+    return int(given) if given else ranks
+
+
+@cache
+def _connected(ranks: int) -> Comm:
+    """The communicator of all ranks, made once: `ranks` of them, any number if 0."""
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:  # RuntimeError where mpi4py finds no MPI
+        reason = str(error).strip().splitlines()
+        raise RuntimeError(
+            f"{ranks or 'several'} ranks were started by MPI, but mpi4py or its MPI is missing here "
+            f"({reason[0] if reason else type(error).__name__}); run: pip install 'rlcore[mpi]'"
+        ) from error
+    there = MPI.COMM_WORLD.size
+    if ranks and there != ranks:
+        name = MPI.Get_library_version().split(",")[0].strip("\0\n ")
+        raise ValueError(
+            f"the launcher has started {ranks} ranks, but MPI ({name}) sees {there}: mpiexec belongs to another MPI "
+            "than mpi4py; use `rlcore launch`, or the mpiexec that was installed with this MPI"
+        )
+    comm = MPI.COMM_WORLD.Dup()
+    return MPIComm(comm, MPI)
+
+
+class Sent(Pending):
+    """A synchronous-mode send of MPI; its communicator keeps it, and with it the array, until it is complete."""
+
+    def __init__(self, comm: MPIComm, request: Any, array: Any, dest: int):
+        self.comm, self.request, self.array, self.dest, self.dropped = comm, request, array, dest, False
+
+    def done(self) -> bool:
+        if self.array is None:
+            return True
+        try:
+            done = bool(self.request.Test())
+        except self.comm.MPI.Exception as error:
+            self._forget()
+            raise self.comm.lost(error, {self.dest}) from None
+        if done:
+            self._forget()
+        return done
+
+    def drop(self) -> None:
+        self.dropped = True
+
+    def _forget(self) -> None:
+        if self.array is not None:
+            self.array = None
+            self.comm.sent.remove(self)
+
+
+class MPIComm(Comm):
+    """Ranks of MPI. Collective calls wait with a busy core, receive() sleeps in between.
+
+    After a RankLost out of a collective call its array holds anything.
+    """
+
+    def __init__(self, comm: Any, mpi: Any):
+        self.MPI, self._comm = mpi, comm
+        comm.Set_errhandler(mpi.ERRORS_RETURN)
+        self._mail = comm.Dup()  # for messages: they go on when the other one has been revoked
+        self._mail.Set_errhandler(mpi.ERRORS_RETURN)
+        here = comm.Split_type(mpi.COMM_TYPE_SHARED)
+        self.local_rank, self.local_size = here.rank, here.size
+        here.Free()
+        self.rank, self.size = comm.rank, comm.size
+        self.elastic = os.environ.get(ULFM, "").lower() in ("1", "true")
+        self.failed: set[int] = set()
+        self._told: set[int] = set()  # of these, those that probe() has told
+        self.sent: list[Sent] = []
+        self._status = mpi.Status()
+
+    def sum_(self, array: Any) -> Any:
+        return self._reduce("sum_", array, self.MPI.SUM)
+
+    def max_(self, array: Any) -> Any:
+        return self._reduce("max_", array, self.MPI.MAX)
+
+    def _reduce(self, what: str, array: Any, op: Any) -> Any:
+        numbers = array
+        if array.dtype.char not in NATIVE:
+            numbers = array.astype(_stand_in(what, array.dtype))
+        elif not array.flags.c_contiguous:
+            numbers = array.copy()
+        try:
+            if numbers.size <= PIECE:
+                self._comm.Allreduce(self.MPI.IN_PLACE, numbers, op)
+            else:
+                for piece in _pieces(numbers):
+                    self._comm.Allreduce(self.MPI.IN_PLACE, piece, op)
+        except self.MPI.Exception as error:
+            raise self.lost(error, revoke=True) from None
+        if numbers is not array:
+            array[...] = numbers
+        return array
+
+    def bcast_(self, array: Any, root: int = 0) -> Any:
+        self._check_rank("bcast_", "root", root)
+        numbers = array if array.flags.c_contiguous else array.copy()
+        try:
+            for piece in _pieces(numbers.reshape(-1).view(np.uint8)):
+                self._comm.Bcast(piece, root)
+        except self.MPI.Exception as error:
+            raise self.lost(error, revoke=True) from None
+        if numbers is not array:
+            array[...] = numbers
+        return array
+
+    def allgather(self, array: Any) -> Any:
+        array = np.asarray(array)
+        out = np.empty((self.size, *array.shape), array.dtype)
+        self._exchange("allgather", self._comm.Allgather, array, out)
+        return out
+
+    def alltoall(self, array: Any) -> Any:
+        self._check_parts(array)
+        out = np.empty(array.shape, array.dtype)
+        self._exchange("alltoall", self._comm.Alltoall, array, out)
+        return out
+
+    def _exchange(self, what: str, call: Any, array: Any, out: Any) -> None:
+        _check_size(what, array)
+        try:
+            call(*(np.ascontiguousarray(a).reshape(-1).view(np.uint8) for a in (array, out)))
+        except self.MPI.Exception as error:
+            raise self.lost(error, revoke=True) from None
+
+    def barrier(self) -> None:
+        try:
+            self._comm.Barrier()
+        except self.MPI.Exception as error:
+            raise self.lost(error, revoke=True) from None
+
+    def split(self, color: int) -> Comm | None:
+        try:
+            comm = self._comm.Split(color if color >= 0 else self.MPI.UNDEFINED, self.rank)
+            return None if comm == self.MPI.COMM_NULL else MPIComm(comm, self.MPI)
+        except self.MPI.Exception as error:
+            raise self.lost(error, revoke=True) from None
+
+    def shrink(self) -> Comm:
+        if not self.elastic:
+            raise RuntimeError("shrink: ranks may die only with Open MPI and `mpiexec --with-ft ulfm`")
+        comm, last = self._comm, None
+        for _ in range(self.size + 1):  # one more may die meanwhile, and then one more
+            try:
+                if not comm.Is_revoked():
+                    comm.Revoke()  # so that those who have not noticed come here too
+                comm = comm.Shrink()
+                return MPIComm(comm, self.MPI)
+            except self.MPI.Exception as error:
+                last = error
+        raise RuntimeError(f"MPI: the ranks that are left do not find together ({_words(last)})") from last
+
+    def send(self, array: Any, dest: int, tag: int = 0) -> Pending:
+        self._check_rank("send", "dest", dest)
+        if tag < 0:
+            raise ValueError(f"send: a tag is at least 0, got {tag}")
+        _check_size("send", array)
+        if dest in self.failed:
+            raise RankLost({dest})
+        for old in [old for old in self.sent if old.dropped]:
+            with suppress(RankLost):
+                old.done()
+        if not array.flags.c_contiguous:
+            array = array.copy()
+        try:
+            request = self._mail.Issend(array.reshape(-1).view(np.uint8), dest, tag)
+        except self.MPI.Exception as error:
+            raise self.lost(error, {dest}) from None
+        self.sent.append(Sent(self, request, array, dest))
+        return self.sent[-1]
+
+    def probe(self, source: int = ANY, tag: int = ANY) -> Envelope | None:
+        status, mpi = self._status, self.MPI
+        if source != ANY:
+            self._check_rank("probe", "source", source)
+        where = mpi.ANY_SOURCE if source == ANY else source, mpi.ANY_TAG if tag == ANY else tag
+        try:
+            found = self._mail.Iprobe(*where, status)
+        except mpi.Exception as error:
+            lost = self.lost(error, {source} - {ANY})
+            if source != ANY or not isinstance(lost, RankLost):
+                raise lost from None
+            found = self._mail.Iprobe(*where, status)  # what others have sent, now that the dead are known
+        if found:
+            return Envelope(status.source, status.tag, status.Get_count(mpi.BYTE))
+        if source == ANY and (news := self.failed - self._told):
+            self._told |= news
+            raise RankLost(news)
+        return None
+
+    def receive(self, out: Any, source: int, tag: int) -> Any:
+        envelope = self.probe(source, tag) or wait_for(lambda: self.probe(source, tag))
+        if envelope.nbytes != out.nbytes:
+            raise ValueError(
+                f"receive: the message of rank {envelope.source} with tag {envelope.tag} has {envelope.nbytes} bytes, "
+                f"expected {out.nbytes}"
+            )
+        numbers = out if out.flags.c_contiguous else np.empty(out.shape, out.dtype)
+        try:
+            self._mail.Recv(numbers.reshape(-1).view(np.uint8), envelope.source, envelope.tag)
+        except self.MPI.Exception as error:
+            raise self.lost(error, {envelope.source}) from None
+        if numbers is not out:
+            out[...] = numbers
+        return out
+
+    def lost(self, error: Any, ranks: set[int] = frozenset(), revoke: bool = False) -> Exception:  # type: ignore
+        """What an error of MPI means; the dead are acknowledged, so that messages of others go on.
+
+        revoke: the call was a collective one, so nobody may wait for this rank in it.
+        """
+        if not self.elastic:
+            return RuntimeError(f"MPI: {_words(error)}; ranks may die only with Open MPI and `mpiexec --with-ft ulfm`")
+        mpi = self.MPI
+        with suppress(mpi.Exception):
+            self._mail.Ack_failed(self.size)
+            dead = self._mail.Get_failed()
+            self.failed |= set(mpi.Group.Translate_ranks(dead, None, self._mail.Get_group()))
+        if error.Get_error_class() not in (mpi.ERR_PROC_FAILED, mpi.ERR_REVOKED, mpi.ERR_PROC_FAILED_PENDING):
+            if not self.failed:  # else MPI may call it by any name
+                return RuntimeError(f"MPI: {_words(error)}")
+        if revoke:
+            with suppress(mpi.Exception):
+                self._comm.Revoke()
+        found = self.failed if revoke else ranks or self.failed
+        return RankLost(found, "" if found else "a rank is lost")
+
+
+def _words(error: Any) -> str:
+    return error.Get_error_string()
+
+
+def _stand_in(what: str, dtype: Any) -> Any:
+    """Numbers of which MPI knows how to add them."""
+    if dtype.char == "e":
+        return np.float32
+    if dtype.char == "?" and what == "max_":
+        return np.uint8
+    raise TypeError(f"{what}: expected an array of floating point or whole numbers, got {dtype}")
+
+
+def _pieces(array: Any) -> list[Any]:
+    flat = array.reshape(-1)
+    return [flat[i : i + PIECE] for i in range(0, len(flat), PIECE)]
+
+
+def _check_size(what: str, array: Any) -> None:
+    if array.nbytes > LARGEST:
+        raise ValueError(f"{what}: an array of {array.nbytes} bytes is too large for a message, at most {LARGEST}")
