@@ -17,11 +17,14 @@ ROOT = Path(__file__).parents[1]
 
 LAYERS = (  # imports go down only; a name stands for a module or for all of a package
     "backend rng tree threads fields memory policy",
-    "autograd stream parallel parallel.base parallel.comm parallel.local parallel.mail",
+    "autograd stream parallel parallel.base parallel.comm parallel.local parallel.mail "
+    "parallel.roles parallel.wire",
     "networks bodies heads actor_critic q_networks continuous distributions "
     "returns losses explorers noise buffers envs",
-    "agents",
-    "harness parallel.actor_learner parallel.data_parallel parallel.hogwild parallel.hogwild_worker",
+    "agents parallel.chunk",
+    "harness parallel.actor parallel.crew parallel.feed parallel.learner parallel.schedule "
+    "parallel.data_parallel parallel.hogwild parallel.hogwild_worker "
+    "parallel.normalization",
     "api commands cli",
 )
 TOP = len(LAYERS)  # rlcore/__init__.py, rlcore/__main__.py
@@ -46,13 +49,31 @@ SIBLINGS = {  # imports inside a row, across its modules: a variant needs its fa
     ("continuous", "networks"),
     ("heads", "distributions"),
     ("heads", "networks"),
+    ("parallel.actor", "harness"),
     ("parallel.comm", "parallel.base"),
+    ("parallel.crew", "harness"),
+    ("parallel.crew", "parallel.actor"),
+    ("parallel.crew", "parallel.feed"),
+    ("parallel.crew", "parallel.schedule"),
+    ("parallel.data_parallel", "harness"),
+    ("parallel.data_parallel", "parallel.normalization"),
+    ("parallel.feed", "harness"),
     ("parallel.hogwild", "harness"),
     ("parallel.hogwild", "parallel.hogwild_worker"),
     ("parallel.hogwild_worker", "harness"),
+    ("parallel.learner", "harness"),
+    ("parallel.learner", "parallel.actor"),
+    ("parallel.learner", "parallel.crew"),
+    ("parallel.learner", "parallel.data_parallel"),
+    ("parallel.learner", "parallel.feed"),
+    ("parallel.learner", "parallel.schedule"),
     ("parallel.local", "parallel.base"),
     ("parallel.local", "parallel.mail"),
     ("parallel.mail", "parallel.base"),
+    ("parallel.roles", "parallel.base"),
+    ("parallel.schedule", "harness"),
+    ("parallel.schedule", "parallel.actor"),
+    ("parallel.schedule", "parallel.feed"),
     ("q_networks", "bodies"),
     ("q_networks", "networks"),
 }

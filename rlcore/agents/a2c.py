@@ -15,7 +15,7 @@ from rlcore.autograd.optimizers import Adam, Optimizer, RMSprop
 from rlcore.buffers import Rollout
 from rlcore.fields import Count, Fraction, Positive, Rate, Schedule, Weight, check_fields
 from rlcore.losses import actor_critic_loss
-from rlcore.returns import normalized, rollout_gae
+from rlcore.returns import rollout_gae
 from rlcore.tree import Tree, map_
 
 
@@ -76,7 +76,7 @@ class A2C(OnPolicy):
         if self.memory is not None:
             columns = {**columns, "h": self.memory.starts[0]}
         self.clear()
-        return columns if columns["valid"].any() else {}
+        return columns if columns["valid"].any() or self.comm is not None else {}
 
     def learn_from(self, columns: dict[str, Tree]) -> dict[str, Any]:
         """One step on the whole rollout, whose values come from the same pass as their gradients (algorithm S3)."""
@@ -85,19 +85,26 @@ class A2C(OnPolicy):
             distribution, value = self.model(map_(flat, columns["obs"]))
         else:
             (distribution, value), _ = self.model(columns["obs"], columns["h"], resets(columns))
-        v = value.array.reshape(valid.shape)
-        advantage = rollout_gae(columns, v, config.gamma, config.gae_lambda)
-        target = (advantage + v).ravel()
-        advantage = advantage.ravel()
         log_prob, entropy = distribution.log_prob_entropy(map_(flat, columns["action"]))
+        v = value.array.reshape(valid.shape)
+        target, advantage = map(np.ravel, self.estimates(columns, v, log_prob.array.reshape(valid.shape)))
         if not valid.all():
             at = valid.ravel().nonzero()[0]
             log_prob, entropy, value, advantage, target = (x[at] for x in (log_prob, entropy, value, advantage, target))
-        stats = explained(advantage, target)  # the advantage is the error of the values
+        n = len(advantage)
         if config.normalize_advantage:
-            advantage = normalized(advantage)
+            advantage = self.normalized(advantage)
+        if not n:
+            self.n_updates += self.descend.absent(columns)
+            return {}
+        stats = explained(target - value.array, target)
         loss, parts = actor_critic_loss(log_prob, entropy, value, advantage, target, config.ent_coef, config.vf_coef)
-        if not self.descend(loss, columns):
+        if not self.descend(loss, columns, n):
             return {}
         self.n_updates += 1
         return {**stats, **parts, "loss": loss.array}
+
+    def estimates(self, columns: dict[str, Tree], value: Any, log_prob: Any) -> tuple[Any, Any]:
+        """What the values are to become, and the advantages (T, N); by the values and log_probs as they are now."""
+        advantage = rollout_gae(columns, value, self.config.gamma, self.config.gae_lambda)
+        return advantage + value, advantage

@@ -27,3 +27,4 @@ class A3C(A2C):
 
     Config = A3CConfig
     asynchronous = True
+    apart = "its workers learn without waiting for each other; take A2C"

@@ -21,6 +21,7 @@ class Memory(Remembered):
     def __init__(self, model: Any):
         super().__init__(model)
         self.starts: list[Tree] = []  # (N, ...) each
+        self.acted = False  # for the row that is observed next: h is the state after it
 
     def state(self) -> dict[str, Any]:
         return {**super().state(), "starts": [list(leaves(h)) for h in self.starts]}

@@ -60,6 +60,8 @@ class Agent(ABC):
     COUNTS: tuple[str, ...] = ()  # attributes, whole numbers, that belong to the state
     asynchronous = False  # made for several processes that learn on shared parameters
     actor: Link  # what acts: actor.flat_state is all that another process needs to act alike
+    apart = ""  # why ranks cannot learn with such agents as if they were one; "": they can
+    comm: Any = None  # of the ranks that do, an `rlcore.parallel.base.Comm`; None: it learns alone
 
     @classmethod
     @abstractmethod
@@ -77,9 +79,33 @@ class Agent(ABC):
     def observe(self, obs: Any, action: Any, step: Step, extra: dict[str, Any], stream: int = 0) -> None:
         """Take in one step of N streams, numbered from `stream` on."""
 
+    def forget(self, over: Any, stream: int = 0) -> None:  # noqa: B027  most remember nothing
+        """Forget what acting remembers of the streams from `stream` on in which, by over (N,), an episode is over.
+
+        `observe` does it; who acts for a learner elsewhere does it alone.
+        """
+
     @abstractmethod
     def update(self) -> dict[str, Any]:
         """Do all updates that are due; means of their statistics, {} if there were none."""
+
+    def anywhere(self, here: bool) -> bool:
+        """Whether it is so on any of the ranks that learn together."""
+        if self.comm is None:
+            return here
+        return bool(self.comm.max_(np.array([here], np.float64))[0])
+
+    def mean_of_all(self, x: float, rows: int) -> float:
+        """The mean of a number over the ranks, weighted by their rows."""
+        if self.comm is None:
+            return float(x)
+        array = np.array([x], np.float64)
+        self.comm.mean_(array, rows)
+        return float(array[0])
+
+    def most(self, n: int) -> int:
+        """The largest of the ranks' numbers."""
+        return int(self.comm.max_(np.array([n], np.float64))[0])
 
     @abstractmethod
     def policy(self, deterministic: bool = True, rng: np.random.Generator | None = None) -> Policy:

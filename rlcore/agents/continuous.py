@@ -114,7 +114,7 @@ class Continuous(OffPolicy):
         goal = batch["reward"] + batch["discount"] * next_value
         q = self.critic(batch["obs"], batch["action"])
         loss = squared_errors(q, goal, batch.get("weight"))
-        if not self.descend["critic"](loss, batch):
+        if not self.descend["critic"](loss, batch, len(goal)):
             return {}
         if isinstance(self.replay, Prioritized):
             self.replay.update(batch["row"], abs(q.array - goal).mean(axis=0))

@@ -72,7 +72,10 @@ class DDPG(Continuous):
 
     def observe(self, obs: Any, action: Any, step: Step, extra: dict[str, Any], stream: int = 0) -> None:
         super().observe(obs, action, step, extra, stream)
-        self.noise.reset(step.ended | ~step.valid, stream)
+        self.forget(step.ended | ~step.valid, stream)
+
+    def forget(self, over: Any, stream: int = 0) -> None:
+        self.noise.reset(over, stream)
 
     def begin(self) -> dict[str, Any]:
         if not self.n_updates:
@@ -93,7 +96,7 @@ class DDPG(Continuous):
     def learn_actor(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One step up the first critic (eq. 6), and both target networks after their networks."""
         loss = -F.average(self.fixed_critic.first(batch["obs"], self.actor(batch["obs"])))
-        self.descend["actor"](loss, batch)
+        self.descend["actor"](loss, batch, len(batch["reward"]))
         self.target_actor.soft_copyparams(self.actor, self.config.tau)
         self.target_critic.soft_copyparams(self.critic, self.config.tau)
         return {"actor_loss": loss.array}

@@ -61,7 +61,8 @@ class Patience:
 class Descent(Patience):
     """Steps of an optimizer, the gradient clipped to an L2 norm, but none where loss or gradient is not finite.
 
-    Then parameters and the optimizer's state stay as they are. A call says whether it has taken the step.
+    Then parameters and the optimizer's state stay as they are. A call says whether it has taken the step. rows: those
+    that the loss is a mean over, its weight where ranks learn together, which leave a step out all or none.
     """
 
     def __init__(self, model: Link, optimizer: Optimizer, max_grad_norm: float):
@@ -69,18 +70,29 @@ class Descent(Patience):
         self.model, self.optimizer = model, optimizer.setup(model)
         optimizer.add_hook(FiniteClipping(max_grad_norm))
 
-    def __call__(self, loss: Any, batch: Tree) -> bool:
+    def __call__(self, loss: Any, batch: Tree, rows: float = 1) -> bool:
         self.model.cleargrads()
         if math.isfinite(loss.array):
             loss.backward()
-            try:
-                self.optimizer.update()
-            except NotFinite:
-                pass
-            else:
-                self.in_a_row = 0
-                return True
-        return self.leave_out(batch)
+        elif self.optimizer.reduce is None:
+            return self.leave_out(batch)
+        else:  # the other ranks wait for this one's gradient, and are to leave the step out, too
+            for p in self.model.params(include_uninit=False):
+                p.grad = np.full_like(p.array, np.nan)
+        return self._step(batch, rows)
+
+    def absent(self, batch: Tree) -> bool:
+        """Take the other ranks' step, without a row of one's own."""
+        self.model.cleargrads()
+        return self._step(batch, 0)
+
+    def _step(self, batch: Tree, rows: float) -> bool:
+        try:
+            self.optimizer.update(weight=rows)
+        except NotFinite:
+            return self.leave_out(batch)
+        self.in_a_row = 0
+        return True
 
 
 class NotFinite(Exception):

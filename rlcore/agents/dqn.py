@@ -139,7 +139,7 @@ class DQN(OffPolicy):
         if self.start:
             batch = {**batch, "action": batch["action"] - self.start}
         loss, error = self.loss(batch)
-        if not self.descend(loss, batch):
+        if not self.descend(loss, batch, 1 if self.comm is None else self.rows_in(batch)):
             return {}
         if "weight" in batch:
             self.replay.update(batch["row"], error)
@@ -156,6 +156,10 @@ class DQN(OffPolicy):
         if "weight" in batch:
             return mean_of(F.huber_loss(q, goal, delta=1.0, reduce="no"), batch), goal - q.array
         return F.huber_loss(q, goal, delta=1.0, reduce="mean"), goal - q.array  # one vertex
+
+    def rows_in(self, batch: dict[str, Any]) -> int:
+        """The transitions that the loss is a mean over."""
+        return len(batch["reward"])
 
     def next_action(self, batch: dict[str, Any], values: Any) -> Any:
         """The successors' actions (N,): the best of the target network's values (N, A)."""

@@ -113,7 +113,10 @@ class DRQN(DQN):
 
     def observe(self, obs: Any, action: Any, step: Step, extra: dict[str, Any], stream: int = 0) -> None:
         super().observe(obs, action, step, extra, stream)
-        self.remembered.forget(step.ended | ~step.valid, stream)
+        self.forget(step.ended | ~step.valid, stream)
+
+    def forget(self, over: Any, stream: int = 0) -> None:
+        self.remembered.forget(over, stream)
 
     def loss(self, batch: dict[str, Any]) -> tuple[Any, Any]:
         """The mean Huber loss of Q(s, a) along the sequences against their returns, and their priorities (n,)."""
@@ -127,6 +130,9 @@ class DRQN(DQN):
         weight = (mask * (batch.get("weight", 1) / mask.sum())).astype(error.dtype)
         losses = F.huber_loss(chosen, goal.ravel(), delta=1.0, reduce="no")
         return F.sum(losses * weight.ravel()), self.priority(abs(error), mask)
+
+    def rows_in(self, batch: dict[str, Any]) -> int:
+        return int(np.count_nonzero(batch["mask"]))
 
     def burnt_in(self, batch: dict[str, Any]) -> tuple[Tree, Tree, Tree, Any]:
         """The observations to learn from, and states of network and target network before them."""

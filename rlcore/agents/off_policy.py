@@ -23,6 +23,7 @@ class OffPolicy(Agent):
 
     COUNTS = ("t", "due", "n_updates")
     replay: Any  # a Prioritized where batches have weights
+    _fed = False  # every rank has had something to learn from
 
     def __init__(self, replay: Replay, config: Any):
         self.replay, self.config = replay, config
@@ -39,7 +40,7 @@ class OffPolicy(Agent):
             self.due += rounds * (config.update_every if config.gradient_steps < 0 else config.gradient_steps)
 
     def update(self) -> dict[str, Any]:
-        if not self.due or not len(self.replay):
+        if not self.due or not (len(self.replay) if self.comm is None else self._all_fed()):
             return {}
         settings = self.begin()
         means = means_of([self.learn(self.replay.sample(self.config.batch_size)) for _ in range(self.due)])
@@ -47,6 +48,11 @@ class OffPolicy(Agent):
         if skipped := sum([descent.skipped for descent in self.descents()]):
             means["faults/nonfinite_update"] = skipped
         return means | settings | {"n_updates": self.n_updates}
+
+    def _all_fed(self) -> bool:
+        """Whether all ranks have something to learn from."""
+        self._fed = self._fed or not self.anywhere(not len(self.replay))
+        return self._fed
 
     @abstractmethod
     def begin(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from rlcore.autograd import functions as F
 from rlcore.buffers import Rollout
 from rlcore.fields import Range
 from rlcore.heads import Gaussian, StateDependent
-from rlcore.returns import explained_variance, rollout_gae
+from rlcore.returns import explained_variance, merged, moments, normalized, rollout_gae
 from rlcore.stream import Step
 from rlcore.tree import Tree, leaves, map_
 
@@ -78,6 +79,7 @@ class OnPolicy(Agent):
             extra["h"] = self.memory.of(len(next(leaves(obs))))
             distribution, after = self.acting_model.distribution(obs, extra["h"])
             self.memory.keep(after)
+            self.memory.acted = True
         if self.exploration is None:
             action, extra["log_prob"] = distribution.sample_log_prob(rng=self.rngs["acting"])
         else:
@@ -91,6 +93,7 @@ class OnPolicy(Agent):
             raise ValueError(f"{type(self).__name__} takes all its streams in one call, got stream={stream}")
         if not len(rollout):
             self.check_streams(n)
+        h = self._state_before(obs, extra)
         final_value = np.zeros(n, np.float32)  # of successors that are not the next row's observation
         if len(rollout) == rollout.length - 1:
             final_value = self._values_after(step.final_obs)
@@ -100,9 +103,23 @@ class OnPolicy(Agent):
         rollout.add(step, obs=obs, final_value=final_value, **extra)
         if self.memory is not None:
             if (len(rollout) - 1) % self.sequence_length == 0:
-                self.memory.starts.append(extra["h"])
+                self.memory.starts.append(h)
             self.memory.forget(step.ended | ~step.valid)
         self.t += n
+
+    def _state_before(self, obs: Any, extra: dict[str, Any]) -> Tree:
+        """The state of the streams before this row, and the memory's after it; None if nothing is remembered.
+
+        Where others acted, their rollout's first row has the state in `extra`; the network goes on from there.
+        """
+        if self.memory is None:
+            return None
+        if self.memory.acted:
+            self.memory.acted = False
+            return extra["h"]
+        h = self.memory.h if len(self.rollout) else extra["h"]
+        self.memory.keep(self.acting_model.distribution(obs, h)[1])
+        return h
 
     def _values_after(self, obs: Any, at: Any = slice(None)) -> Any:
         """The values of successors, in the streams `at`."""
@@ -140,15 +157,23 @@ class OnPolicy(Agent):
         return {"learning_rate": rate}
 
     def batch(self) -> dict[str, Tree]:
-        """What is learned from, taken out of the rollout; {} if there is no transition."""
+        """What is learned from, taken out of the rollout; {} if there is no transition, and no rank to learn with."""
         rows = self.rows()
         self.clear()
         there = rows["valid"].any() if "valid" in rows else len(rows["value"])
-        return rows if there else {}
+        return rows if there or self.comm is not None else {}
 
     @abstractmethod
     def learn_from(self, batch: dict[str, Tree]) -> dict[str, Any]:
         """Update on a `batch`, by default of rows (obs, action, log_prob, value, advantage, return); statistics."""
+
+    def normalized(self, x: Any) -> Any:
+        """`returns.normalized` of rows (n,) by the moments of all ranks' rows: one exchange of three numbers."""
+        if self.comm is None:
+            return normalized(x)
+        n, mean, square = moments(x)
+        n, mean, square = merged(self.comm.allgather(np.array([n, mean, square])))
+        return x if n < 2 else (x - mean) / (math.sqrt(square / (n - 1)) + 1e-8)
 
     def descents(self) -> tuple[Patience, ...]:
         """The guarded steps that `learn_from` takes."""
@@ -160,12 +185,11 @@ class OnPolicy(Agent):
         With a memory all rows, also such as are no transitions, with `valid` and `reset`, and `h` at the sequences'
         starts.
         """
-        config, c = self.config, self.rollout.columns
+        c = self.rollout.columns
         rows = map_(flat, c)
         value = self._values(c)
         rows["value"] = value.ravel()
-        rows["advantage"] = rollout_gae(c, value, config.gamma, config.gae_lambda).ravel()
-        rows["return"] = rows["advantage"] + rows["value"]
+        rows |= map_(np.ravel, self.estimated(c, value))
         taken = {name: rows[name] for name in ("obs", "action", "log_prob", "value", "advantage", "return")}
         if self.memory is not None:
             return {
@@ -175,6 +199,11 @@ class OnPolicy(Agent):
                 "h": map_(lambda *h: np.concatenate(h), *self.memory.starts),
             }
         return taken if rows["valid"].all() else map_(lambda a: a[rows["valid"]], taken)
+
+    def estimated(self, c: dict[str, Tree], value: Any) -> dict[str, Any]:
+        """The advantages and returns (T, N) of a rollout whose observations have these values."""
+        advantage = rollout_gae(c, value, self.config.gamma, self.config.gae_lambda)
+        return {"advantage": advantage, "return": advantage + value}
 
     def _values(self, c: dict[str, Tree]) -> Any:
         """The values (T, N) of a rollout's observations."""
@@ -195,7 +224,7 @@ class OnPolicy(Agent):
         value, target = rows["value"], rows["return"]
         if "valid" in rows:
             value, target = value[rows["valid"]], target[rows["valid"]]
-        return explained(target - value, target)
+        return explained(target - value, target) if len(value) else {}
 
     def units(self, rows: dict[str, Tree]) -> int:
         """The number of what minibatches are made of: rows, or sequences where there is a memory."""

@@ -16,7 +16,6 @@ from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.buffers import Rollout
 from rlcore.fields import Count, Distance, Fraction, Positive, Rate, Schedule, Weight, check_fields
 from rlcore.losses import ppo_loss
-from rlcore.returns import normalized
 from rlcore.tree import Tree
 
 
@@ -91,29 +90,45 @@ class PPO(OnPolicy):
         stats: list[dict[str, Any]] = []
         for at in self._minibatches(self.units(rows)):
             batch = self.minibatch(rows, at)
-            learned = self.learn(batch) if len(batch["value"]) else {}
+            learned = self.learn(batch) if len(batch["value"]) or self.comm is not None else {}
             stats.append(learned)
             if learned.get("approx_kl", 0) > self.kl_limit:
                 break
         return means_of(stats) | self.explained(rows)
 
     def _minibatches(self, n: int) -> Iterator[np.ndarray]:
-        """Numbers of n units: in each epoch all of them, in an order of its own; the last minibatch may be smaller."""
+        """Numbers of n units: in each epoch all of them, in an order of its own; the last minibatch may be smaller.
+
+        Ranks that learn together have as many minibatches as the one with the most, the last ones empty.
+        """
         size = self.config.batch_size // (1 if self.memory is None else self.sequence_length)
+        end = n if self.comm is None else size * self.most(-(-n // size))
         for _ in range(self.config.n_epochs):
             self.n_updates += 1
             order = self.rngs["learning"].permutation(n)
-            for start in range(0, n, size):
+            for start in range(0, end, size):
                 yield order[start : start + size]
 
     def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One step up the clipped surrogate and the entropy, and down the error of the values (eq. 9)."""
-        config = self.config
-        advantage = normalized(batch["advantage"]) if config.normalize_advantage else batch["advantage"]
+        config, n = self.config, len(batch["value"])
+        advantage = self.normalized(batch["advantage"]) if config.normalize_advantage else batch["advantage"]
+        if not n:
+            return self.absent(batch)
         distribution, value = self.outputs(batch)
         log_prob, entropy = distribution.log_prob_entropy(batch["action"])
         loss, stats = ppo_loss(
             log_prob, entropy, value, batch, advantage, clip_range=config.clip_range(self.t),
             clip_range_vf=config.clip_range_vf, ent_coef=config.ent_coef, vf_coef=config.vf_coef,
         )  # fmt: skip
-        return stats if stats["approx_kl"] > self.kl_limit or self.descend(loss, batch) else {}
+        if self.comm is not None and self.kl_limit < math.inf:
+            stats["approx_kl"] = self.mean_of_all(stats["approx_kl"], n)
+        return stats if stats["approx_kl"] > self.kl_limit or self.descend(loss, batch, n) else {}
+
+    def absent(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The other ranks' step, where there is no row of this one's."""
+        kl = self.mean_of_all(0, 0) if self.kl_limit < math.inf else 0.0
+        if kl > self.kl_limit:
+            return {"approx_kl": kl}
+        self.descend.absent(batch)
+        return {}

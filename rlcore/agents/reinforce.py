@@ -55,6 +55,7 @@ class REINFORCE(OnPolicy):
     """
 
     Config = REINFORCEConfig
+    apart = "it learns when episodes have ended, which ranks do not do at one time; take A2C with gae_lambda 1"
     COUNTS = (*OnPolicy.COUNTS, "n_ended")
 
     def __init__(

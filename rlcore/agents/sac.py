@@ -122,12 +122,12 @@ class SAC(Continuous):
             return {}
         action, log_prob = self.actor.draw(batch["obs"], rng)
         loss = soft_policy_loss(log_prob, self.fixed_critic(batch["obs"], action), alpha)
-        self.descend["actor"](loss, batch)
+        self.descend["actor"](loss, batch, len(action.array))
         stats |= {"actor_loss": loss.array, "ent_coef": alpha[0]}
         if self.learned:
             above = log_prob.array.mean() + self.goal_entropy
             loss = F.sum(self.temperature.log * -above)
-            self.descend["temperature"](loss, batch)
+            self.descend["temperature"](loss, batch, len(action.array))
             stats["ent_coef_loss"] = loss.array
         if self.n_updates % self.config.target_update_interval == 0:
             self.target_critic.soft_copyparams(self.critic, self.config.tau)

@@ -20,7 +20,6 @@ from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.buffers import Rollout
 from rlcore.distributions import kl_divergence
 from rlcore.fields import Count, Fraction, Natural, Positive, Range, Rate, Schedule, Weight, check_fields
-from rlcore.returns import normalized
 from rlcore.tree import Tree, map_
 
 
@@ -96,15 +95,21 @@ class TRPO(OnPolicy):
         """A step of the policy, then epochs of the values' regression on the returns."""
         step = self.config.sub_sampling_factor
         stats = self.improve(rows if step == 1 else map_(lambda leaf: leaf[::step], rows))
-        losses = []
-        features = self.features(rows["obs"], len(rows["value"]))
+        losses, n = [], len(rows["value"])
+        end = n if self.comm is None else self.most(n)  # ranks take as many steps as the one with the most rows
+        features = self.features(rows["obs"], n)
         for _ in range(self.config.n_critic_updates):
-            order = self.rngs["learning"].permutation(len(rows["value"]))
-            for start in range(0, len(order), self.config.batch_size):
+            order = self.rngs["learning"].permutation(n)
+            for start in range(0, end, self.config.batch_size):
                 at = order[start : start + self.config.batch_size]
                 losses.append(self.regress(features.take(at, 0), rows["return"].take(at)))
         self.n_updates += 1
         return stats | means_of(losses) | self.explained(rows)
+
+    def batch(self) -> dict[str, Tree]:
+        """As of all on-policy agents, but {} where it is so on any rank: there is no mean over no rows."""
+        rows = super().batch()
+        return {} if self.anywhere(not rows or not len(rows["value"])) else rows
 
     def features(self, obs: Tree, n: int) -> Any:
         """What the body makes of n observations, as constants."""
@@ -113,43 +118,50 @@ class TRPO(OnPolicy):
 
     def regress(self, features: Any, returns: Any) -> dict[str, Any]:
         """One step of the values towards the returns."""
+        batch, n = {"features": features, "return": returns}, len(returns)
+        if not n:
+            self.descend.absent(batch)
+            return {}
         loss = F.mean_squared_error(F.reshape(self.model.value(features), (-1,)), returns)
-        return {"value_loss": loss.array} if self.descend(loss, {"features": features, "return": returns}) else {}
+        return {"value_loss": loss.array} if self.descend(loss, batch, n) else {}
 
     def improve(self, rows: dict[str, Tree]) -> dict[str, Any]:
         """The policy's step: conjugate gradient, then a line search (section 6 and appendix C)."""
-        config, params = self.config, self.params
-        advantage = normalized(rows["advantage"]) if config.normalize_advantage else rows["advantage"]
+        config, params, n = self.config, self.params, len(rows["advantage"])
+        advantage = self.normalized(rows["advantage"]) if config.normalize_advantage else rows["advantage"]
         self.old.copyparams(self.model)
         old, new = self.old_view.distribution(rows["obs"]), self.model.distribution(rows["obs"])
-        gain = surrogate(new, rows, advantage)
-        gradient = self.joined(grad(gain, params))
+        objective = surrogate(new, rows, advantage)
+        gradient, gain = self.mean(self.joined(grad(objective, params)), n), self.mean_of_all(objective.array, n)
         slopes = grad(F.average(kl_divergence(old, new)), params, enable_double_backprop=True)
-        fisher = self.fisher(slopes)
+        fisher = self.fisher(slopes, n)
         direction = conjugate_gradient(fisher, gradient, config.cg_max_steps)
         curvature = float(direction.dot(fisher(direction)))
         success, kl = False, 0.0
         if 0 < curvature < math.inf:
             direction *= math.sqrt(2 * config.target_kl / curvature)
-            success, gained, kl = self.search(direction, rows, advantage, old, float(gain.array))
-        if math.isfinite(curvature + float(gain.array)):
+            success, gained, kl = self.search(direction, rows, advantage, old, gain)
+        if math.isfinite(curvature + gain):
             self.patience.in_a_row = 0
         else:
             self.patience.leave_out(rows)
-        objective = gained if success else float(gain.array)
-        return {"policy_objective": objective, "kl_divergence_loss": kl, "is_line_search_success": float(success)}
+        return {
+            "policy_objective": gained if success else gain,
+            "kl_divergence_loss": kl,
+            "is_line_search_success": float(success),
+        }
 
-    def fisher(self, slopes: list[Any]) -> Callable[[Any], Any]:
+    def fisher(self, slopes: list[Any], n: int = 1) -> Callable[[Any], Any]:
         """The damped Fisher matrix times a vector: the exact second derivative of the divergence, by backprop twice.
 
-        slopes: its first derivatives, whose graph serves all products.
+        slopes: its first derivatives, whose graph serves all products; n: rows that the divergence is a mean over.
         """
         used = [(g, i) for i, g in enumerate(slopes) if g is not None and g.requires_grad]
 
         def product(v: Any) -> Any:
             parts = self.moving.split(v)
             second = grad([g for g, _ in used], self.params, [parts[i] for _, i in used])
-            return self.joined(second) + self.config.cg_damping * v
+            return self.mean(self.joined(second), n) + self.config.cg_damping * v
 
         return product
 
@@ -167,14 +179,20 @@ class TRPO(OnPolicy):
                 p.array = start + move
             with np.errstate(all="ignore"):  # ratios far beyond the limit
                 new = self.acting_model.distribution(rows["obs"])
-                gained = float(surrogate(new, rows, advantage).array)
-                kl = float(F.average(kl_divergence(old, new)).array)
+                gained = self.mean_of_all(surrogate(new, rows, advantage).array, len(advantage))
+                kl = self.mean_of_all(F.average(kl_divergence(old, new)).array, len(advantage))
             if kl <= config.target_kl and gained > gain:
                 return True, gained, kl
             size *= config.line_search_shrinking_factor
         for p, start in zip(self.params, before):
             p.array = start
         return False, gain, 0.0
+
+    def mean(self, vector: Any, n: int) -> Any:
+        """A vector that is a mean over n rows as one over those of all ranks, in its place."""
+        if self.comm is not None:
+            self.comm.mean_(vector, n)
+        return vector
 
     def joined(self, gradients: list[Any]) -> Any:
         """Gradients as one vector, zeros where there is none."""

@@ -14,10 +14,10 @@ from rlcore.backend import aligned, is_array, xp_of
 
 
 class Buffer:
-    """One vector of values and one of gradients, and the link that was laid out in them."""
+    """One vector of values and one of gradients, and the link whose parameters lie in their first `size` elements."""
 
-    def __init__(self, data: Any, grad: Any, owner: Any):
-        self.data, self.grad, self.owner = data, grad, weakref.ref(owner)
+    def __init__(self, data: Any, grad: Any, owner: Any, size: int):
+        self.data, self.grad, self.owner, self.size = data, grad, weakref.ref(owner), size
 
     def beyond(self, ids: set[int]) -> bool:
         """Whether the owner has other parameters here than these."""
@@ -93,8 +93,9 @@ def flatten(link: Any, flat: Any = None, grad: Any = None) -> None:
     size = sum(p.size for p in move)
     total = size + sum(k._persistent[name].size for _, k, name in tail)
     data = aligned(total, like) if flat is None else _given("flat", flat, total, like.dtype)
-    slots = aligned(size, like) if grad is None else _given("grad", grad, size, like.dtype)
-    buffer, at = Buffer(data, slots, link), 0
+    # behind the gradients there is room for a number of each parameter, so that they are reduced where they are
+    slots = aligned(size + len(move), like) if grad is None else _given("grad", grad, size, like.dtype)
+    buffer, at = Buffer(data, slots, link, size), 0
     for p in move:
         shape, place = p.memory_shape(p.shape), slice(at, at + p.size)
         array = p.laid(data[place].reshape(shape))

@@ -236,7 +236,7 @@ BUGS = [
     # agents that remember
     Bug(
         "DRQN's state goes on in the next episode", "agents.drqn",
-        "self.remembered.forget(step.ended | ~step.valid, stream)",
+        "self.remembered.forget(over, stream)",
         "pass",
         "agents/test_drqn.py::test_no_state_leaks_from_one_episode_into_another",
     ),
@@ -299,7 +299,7 @@ BUGS = [
     ),
     Bug(
         "noise drifts on in the next episode", "agents.ddpg",
-        "self.noise.reset(step.ended | ~step.valid, stream)",
+        "self.noise.reset(over, stream)",
         "pass",
         "agents/test_ddpg.py::test_noise_of_a_kind_that_is_reset_where_episodes_end",
     ),
@@ -354,14 +354,14 @@ BUGS = [
     ),
     Bug(
         "advantages take the reset observation for the successor", "returns",
-        "next_value = np.where(truncated, final, following)",
-        "next_value = following",
+        'return np.where(columns["truncated"], final, following)',
+        "return following",
         "agents/test_on_policy.py::test_advantages_and_returns_by_hand",
     ),
     Bug(
         "advantages take a timeout for a terminal state", "returns",
-        "value, next_value, terminated, terminated | truncated",
-        "value, next_value, terminated | truncated, terminated | truncated",
+        "value, next_value, terminated, ended, columns",
+        "value, next_value, ended, ended, columns",
         "agents/test_on_policy.py::test_advantages_and_returns_by_hand",
     ),
     Bug(
@@ -447,9 +447,9 @@ BUGS = [
     ),
     Bug(
         "A2C's advantage is not detached", "agents.a2c",
-        "if not self.descend(loss, columns):",
+        "if not self.descend(loss, columns, n):",
         "loss = loss + (log_prob * (value - target + advantage)).sum() * (1 / len(target))\n"
-        "        if not self.descend(loss, columns):",
+        "        if not self.descend(loss, columns, n):",
         "agents/test_a2c.py::test_an_update_is_the_papers",
     ),
     Bug(

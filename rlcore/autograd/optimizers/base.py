@@ -19,6 +19,7 @@ from rlcore.autograd.function import next_order
 from rlcore.autograd.functions.parts import workers
 from rlcore.autograd.link import Link
 from rlcore.autograd.optimizers.part import BLOCK, CLEAN_EVERY, THREADED, Part
+from rlcore.autograd.optimizers.reducing import Reduce, Reducing
 from rlcore.autograd.optimizers.scaling import LossScaling
 from rlcore.autograd.optimizers.sharing import Sharing
 from rlcore.autograd.parameter import Parameter
@@ -30,7 +31,7 @@ Hook = Callable[[list[Part]], None]
 Rate = float | Callable[[int], float]
 
 
-class Optimizer(LossScaling, Sharing):
+class Optimizer(LossScaling, Sharing, Reducing):
     """Updates the parameters of a link by their gradients; subclasses give `numbers` and `step`.
 
     learning_rate: a number, to be changed at any time, or a schedule: a function of the number of updates so far.
@@ -61,9 +62,9 @@ class Optimizer(LossScaling, Sharing):
         self._scalars: list[Any] = []
         self._version = -1
 
-    def setup(self: Self, link: Link) -> Self:
-        """Take charge of a link's parameters, whose sizes may still be unknown."""
-        self.target, self._version = link, -1
+    def setup(self: Self, link: Link, reduce: Reduce | None = None) -> Self:
+        """Take charge of a link's parameters, whose sizes may still be unknown; reduce: see `Reducing`."""
+        self.target, self._version, self.reduce = link, -1, reduce or self.reduce
         return self
 
     def numbers(self, rate: float, t: int) -> tuple[float, ...]:
@@ -125,14 +126,15 @@ class Optimizer(LossScaling, Sharing):
         raise KeyError(f"remove_hook: there is no hook {name!r}, only {[*self._hooks['pre'], *self._hooks['post']]}")
 
     def call_hooks(self, timing: str, parts: list[Part]) -> None:
-        """Call the hooks of one timing in the order in which they were added."""
+        """Call the hooks of one timing, the first added first."""
         for hook in self._hooks[timing].values():
             hook(parts)
 
-    def update(self, lossfun: Callable[..., Any] | None = None, *args: Any, **named: Any) -> None:
+    def update(self, lossfun: Callable[..., Any] | None = None, *args: Any, weight: float = 1, **named: Any) -> None:
         """One step by the gradients at hand; given lossfun, compute loss and gradients first.
 
         Gradients of several backward() add up; for the mean over n batches call `loss.backward(loss_scale=1 / n)`.
+        weight: of this rank's gradients in the mean that `reduce` makes; where all have 0 there is no step.
         """
         self._check_setup("update")
         if lossfun is not None:
@@ -141,13 +143,15 @@ class Optimizer(LossScaling, Sharing):
             loss.backward(loss_scale=self.loss_scale)
         if self._version != _parameter.version:
             self._lay()
-        used = [i for i, leaf in self._active if leaf.grad is not None]
+        here = [i for i, leaf in self._active if leaf.grad is not None]
+        used = here if self.reduce is None else self._reduced(weight)
+        if used is None:
+            return
         if used != self._used:
             self._used, self._parts = used, self._cut(used)
-        parts = self._parts
-        ready = (self.loss_scale is None and not self._in_float32) or self._take_gradients(parts)
-        if ready and parts:
-            self._step(parts)
+        ready = (self.loss_scale is None and not self._in_float32) or self._take_gradients(self._parts)
+        if ready and self._parts:
+            self._step(self._parts)
         self.t += 1
         if self._growth is not None:
             self.update_loss_scale()
@@ -261,8 +265,8 @@ class Optimizer(LossScaling, Sharing):
         self._check_setup("state")
         self._lay()
         names = [path for path, _ in self.target.namedparams(include_uninit=False)]
-        counts = {"t": self.t, "steps": list(self._steps), "parameters": names, **self.scaling_state()}
-        return {**counts, **dict(zip(self._slots(), self._state))}
+        counts = {"t": self.t, "steps": list(self._steps), "parameters": names}
+        return {**counts, **self.scaling_state(), **dict(zip(self._slots(), self._state))}
 
     def check(self, state: dict[str, Any]) -> None:
         """ValueError, naming the first wrong entry, unless `load` can take this state."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,12 @@ PRIOR = 1e-4  # rows that the first mean, 0, and the first variance, 1, count fo
 class Moments:
     """Mean and variance (d,) of all rows seen, in float64, written in place (Chan et al. 1983, eq. 2.1).
 
-    std: the square root of the variance plus epsilon.
+    std: the square root of the variance plus epsilon. Of several ranks, each has moments of its own that it `share`s:
+    with those of the rows that it has seen since the last `join`, from which on all have the same.
     """
+
+    own: Moments | None = None  # of the rows since then
+    _before: tuple[Any, Any, float]  # mean, variance and count at that time
 
     def __init__(self, d: int, epsilon: float):
         if not epsilon > 0:
@@ -39,17 +44,43 @@ class Moments:
         mean = self._weights @ x  # half the time of x.mean(0)
         off = x - mean
         off *= off
+        self.merge(n, mean, self._weights @ off)
+        self.std = np.sqrt(self.var + self.epsilon)
+        if self.own is not None:
+            self.own.update(x)
+
+    def merge(self, n: float, mean: np.ndarray, var: np.ndarray) -> None:
+        """Take in n > 0 rows of this mean and variance; std stays as it was."""
         total = self.count + n
         new, old = n / total, self.count / total
         delta = mean - self.mean
         self.mean += delta * new
         self.var *= old
-        self.var += (self._weights @ off + delta * delta * old) * new
+        self.var += (var + delta * delta * old) * new
         self.count = total
+
+    def share(self) -> None:
+        """From now on, keep apart what the next `join` is to be told."""
+        if self.own is None:
+            self._begin()
+
+    def join(self, parts: Sequence[tuple[float, np.ndarray, np.ndarray]]) -> None:
+        """Become what they were at the last join, and the count, mean and variance of each rank's rows since."""
+        self.mean[...], self.var[...], self.count = self._before
+        for n, mean, var in parts:
+            if n:
+                self.merge(n, mean, var)
         self.std = np.sqrt(self.var + self.epsilon)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._before = self.mean.copy(), self.var.copy(), self.count
+        self.own = Moments(len(self.mean), self.epsilon)
+        self.own.count = 0.0
 
     def state(self) -> dict[str, Any]:
-        return {"mean": self.mean, "var": self.var, "count": self.count}
+        state = {"mean": self.mean, "var": self.var, "count": self.count}
+        return state if self.own is None else {**state, "own": self.own.state(), "before": self._before}
 
     def check(self, state: dict[str, Any]) -> None:
         """ValueError unless `load` can take this."""
@@ -59,11 +90,22 @@ class Moments:
                 raise ValueError(f"load: {name} of running moments must be {self.mean.shape} and finite, got {array}")
         if not state["count"] > 0 or np.min(state["var"], initial=0) < 0:
             raise ValueError("load: running moments with a negative variance or no count")
+        if "own" in state:
+            own, (mean, var, _) = state["own"], state["before"]
+            arrays = [np.asarray(array) for array in (own["mean"], own["var"], mean, var)]
+            if not all(a.shape == self.mean.shape and np.isfinite(a).all() for a in arrays) or own["count"] < 0:
+                raise ValueError(f"load: running moments shared between ranks must be {self.mean.shape} and finite")
 
     def load(self, state: dict[str, Any]) -> None:
         """Take a `state()` back, in place: whoever shares these moments shares the new ones."""
         self.mean[...], self.var[...], self.count = state["mean"], state["var"], float(state["count"])
         self.std = np.sqrt(self.var + self.epsilon)
+        if self.own is not None or "own" in state:
+            self._begin()
+        if self.own is not None and "own" in state:
+            self.own.load(state["own"])
+            mean, var, count = state["before"]
+            self._before = np.array(mean), np.array(var), float(count)
 
 
 class NormalizeObservation(Wrapper):
