@@ -104,8 +104,12 @@ class OnPolicy(Agent):
         if self.memory is not None:
             if (len(rollout) - 1) % self.sequence_length == 0:
                 self.memory.starts.append(h)
-            self.memory.forget(step.ended | ~step.valid)
+            self.forget(step.ended | ~step.valid)
         self.t += n
+
+    def forget(self, over: Any, stream: int = 0) -> None:
+        if self.memory is not None:
+            self.memory.forget(over, stream)
 
     def _state_before(self, obs: Any, extra: dict[str, Any]) -> Tree:
         """The state of the streams before this row, and the memory's after it; None if nothing is remembered.

@@ -126,6 +126,10 @@ class Replay:
             row += 1
         self._written = row
 
+    def cut(self, stream: int, n: int) -> None:
+        """Begin anew in n streams: their next rows do not follow their last ones, which are lost as transitions."""
+        self._waiting[stream : stream + n] = [NOBODY] * len(self._waiting[stream : stream + n])
+
     def _begin(self, row: int) -> int:
         """Make the row a gap, in the place of what was in its slot."""
         slot = row % self.capacity

@@ -278,7 +278,7 @@ BUGS = [
     ),
     Bug(
         "PPO's state goes on in the next episode", "agents.on_policy",
-        "self.memory.forget(step.ended | ~step.valid)",
+        "self.memory.forget(over, stream)",
         "pass",
         "agents/test_ppo_recurrent.py::test_the_state_goes_on_between_rows_and_begins_anew_with_an_episode",
     ),
