@@ -114,12 +114,16 @@ class Evaluation:
                 self.run(self.owed)
                 self.owed = 0
 
+    def play(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns and lengths of the episodes; PutOff if it is to be done later."""
+        return evaluate(self.agent.policy(), self.env, self.episodes, self.stop)
+
     def run(self, t: int) -> np.ndarray:
         """Evaluate now; gives the returns. What fails in it says so: ValueError if it was one, else RuntimeError."""
         try:
             if self.video is not None and self.done % self.video_every == 0:
                 self.video.record(f"step-{t:012d}", self.video_episodes)
-            returns, lengths = evaluate(self.agent.policy(), self.env, self.episodes, self.stop)
+            returns, lengths = self.play()
         except PutOff:
             raise
         except Exception as error:

@@ -53,15 +53,21 @@ def join(agent: A, comm: Comm, reduce: Callable[[Any, float], float] | None = No
         return agent
     refuse(comm, _unfit(agent))
     refuse_differences(comm, {"settings": _settings(agent), "networks": _outlines(agent), "counts": _counts(agent)})
+    share(agent, comm)
+    agent.comm = comm
+    for _, optimizer in optimizers_of(agent):
+        optimizer.reduce = reduce or comm.mean_
+    return agent
+
+
+def share(agent: Agent, comm: Comm) -> None:
+    """Rank 0's networks, and the vectors of its optimizers, on all ranks."""
     for _, link in links_of(agent):
         _share(comm, link)
-    agent.comm = comm
     for _, optimizer in optimizers_of(agent):
         for vector in optimizer.state().values():
             if is_array(vector):
                 comm.bcast_(vector)
-        optimizer.reduce = reduce or comm.mean_
-    return agent
 
 
 def loop(comm: Comm) -> Callable[..., int]:
