@@ -18,11 +18,13 @@ __version__ = "0.1.0"
 __all__ = [
     "A2C",
     "A3C",
+    "APPO",
     "CategoricalDQN",
     "DDPG",
     "DQN",
     "DRQN",
     "DoubleDQN",
+    "IMPALA",
     "PPO",
     "QRDQN",
     "R2D2",
@@ -62,7 +64,9 @@ R2D2 = _short_form("R2D2")
 REINFORCE = _short_form("REINFORCE")
 A2C = _short_form("A2C")
 A3C = _short_form("A3C")
+IMPALA = _short_form("IMPALA")
 PPO = _short_form("PPO")
+APPO = _short_form("APPO")
 TRPO = _short_form("TRPO")
 DDPG = _short_form("DDPG")
 TD3 = _short_form("TD3")

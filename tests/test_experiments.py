@@ -23,6 +23,8 @@ SMALL = {
         *("--steps", "400", "--learning-starts", "300", "--buffer-size", "300"),
         *("--eval-every", "400", "--eval-episodes", "1"),
     ],
+    "impala_cartpole.py": ["--steps", "1280", "--eval-every", "640"],
+    "appo_cartpole.py": ["--steps", "1280", "--eval-every", "640"],
     "a2c_cartpole.py": ["--steps", "1200", "--eval-every", "600"],
     "reinforce_cartpole.py": ["--steps", "1200", "--eval-every", "600"],
     "trpo_pendulum.py": ["--steps", "2048", "--eval-every", "1024"],

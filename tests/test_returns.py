@@ -13,7 +13,9 @@ from rlcore.returns import (
     normalized,
     rescaled,
     rollout_gae,
+    rollout_vtrace,
     unrescaled,
+    vtrace,
 )
 from rlcore.rng import generator
 from rlcore.stream import Step
@@ -283,3 +285,114 @@ def test_normalized_and_explained_by_hand():
     assert explained_variance(np.array([1.0, 3]), np.array([0.0, 4])) == pytest.approx(1 - 1 / 4)
     assert explained_variance(np.array([7.0, 7]), np.array([0.0, 4])) == 1
     assert explained_variance(np.array([1.0, 3]), np.array([4.0, 4])) is None
+
+
+# V-trace
+
+LOG2 = float(np.log(2))
+
+
+def test_vtrace_by_hand():
+    """Three steps, ratios 4, 1/2 and 2, gamma 1/2; the errors are 1, 2 and 3 before their ratios."""
+    log_prob, behaviour = column(0, -LOG2, 0), column(-2 * LOG2, 0, -LOG2)
+    never = np.zeros((3, 1), bool)
+    rows = column(6, 2, 5), column(10, 10, 20), column(10, 20, 36), never, never, ~never
+    target, advantage = vtrace(log_prob, behaviour, *rows, 0.5)
+    # all ratios clipped to 1; the second is 1/2: the third error is 3; the second 1 + 3 / 4; the first 1 + 1.75 / 2
+    np.testing.assert_allclose(target, column(10 + 1 + 0.875, 10 + 1 + 0.75, 20 + 3))
+    np.testing.assert_allclose(advantage, column(6 + 11.75 / 2 - 10, (2 + 23 / 2 - 10) / 2, 3))
+    # rho up to 3, c up to 1, the policy gradient up to 2, lambda 1/2: 3, 1 and 6 to begin with
+    target, advantage = vtrace(log_prob, behaviour, *rows, 0.5, 0.5, 3, 1, 2)
+    np.testing.assert_allclose(target, column(10 + 3 + 1.75 / 4, 10 + 1 + 6 / 8, 20 + 6))
+    np.testing.assert_allclose(advantage, column(2 * (6 + 11.75 / 2 - 10), (2 + 26 / 2 - 10) / 2, 2 * 3))
+
+
+def test_vtrace_ends_where_a_stream_is_cut():
+    """The first row ends, or is cut, or the second is no transition; gamma 1, no ratio."""
+    zero, never, first = np.zeros((2, 1)), np.zeros((2, 1), bool), column(1, 0, dtype=bool)
+
+    def found(terminated, ended, valid):
+        rows = column(1, 2), column(10, 20), column(7, 30), terminated, ended, valid
+        return [a.ravel().tolist() for a in vtrace(zero, zero, *rows, 1.0)]
+
+    assert found(first, first, ~never) == [[1, 32], [-9, 12]]
+    assert found(never, first, ~never) == [[8, 32], [-2, 12]]
+    assert found(never, never, ~first[::-1]) == [[8, 20], [-2, 0]]
+    assert found(never, never, ~first) == [[10, 32], [0, 12]]
+    assert found(never, never, ~never) == [
+        [8 + 12, 32],
+        [8 + 12 - 10, 12],
+    ]  # the next row's target is 12 above its value
+
+
+def vtrace_by_sums(ratio, rows, gamma, lam, clip_rho, clip_c, clip_pg_rho):
+    """Eq. 1: V + sum over t of gamma^(t - s) c_s ... c_(t-1) delta_t, up to the cut, each product by itself."""
+    reward, value, after, terminated, truncated, valid = rows
+    steps, streams = reward.shape
+
+    def target(s, i):
+        total, c = value[s, i], []
+        for t in range(s, steps):
+            if not valid[t, i]:
+                break
+            follows = 0.0 if terminated[t, i] else gamma * after[t, i]
+            delta = min(clip_rho, ratio[t, i]) * (reward[t, i] + follows - value[t, i])
+            total += gamma ** (t - s) * np.prod(c) * delta
+            if terminated[t, i] or truncated[t, i]:
+                break
+            c.append(lam * min(clip_c, ratio[t, i]))
+        return total
+
+    targets = np.array([[target(s, i) for i in range(streams)] for s in range(steps)])
+    advantages = np.zeros((steps, streams))
+    for s in range(steps):
+        for i in range(streams):
+            if valid[s, i]:
+                cut = terminated[s, i] or truncated[s, i] or s + 1 == steps or not valid[s + 1, i]
+                # of a row that goes on, `after` is the value of the next one
+                follows = after[s, i] if cut else after[s, i] + targets[s + 1, i] - value[s + 1, i]
+                q = reward[s, i] + (0.0 if terminated[s, i] else gamma * follows)
+                advantages[s, i] = min(clip_pg_rho, ratio[s, i]) * (q - value[s, i])
+    return targets, advantages
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_vtrace_is_the_papers_sum_of_products(seed):
+    rng = generator(2_000 + seed)
+    rows = random_rows(seed)
+    log_prob, behaviour = rng.normal(size=(2, *rows[0].shape))
+    log_prob[~rows[5]] = 1e9  # of a row that is no transition it may be anything
+    gamma, lam = rng.random(2).tolist()
+    clips = rng.uniform(0.5, 3, 3).tolist() if seed % 4 else [1.0, 1.0, 1.0]
+    reward, value, after, terminated, truncated, valid = rows
+    given = log_prob, behaviour, reward, value, after, terminated, terminated | truncated, valid
+    before = [a.copy() for a in given]
+    ratio = np.exp(np.where(valid, log_prob - behaviour, 0))
+    expected = vtrace_by_sums(ratio, rows, gamma, lam, *clips)
+    found = vtrace(*given, gamma, lam, *clips)
+    single = vtrace(*(a.astype(np.float32) if a.dtype == float else a for a in given), gamma, lam, *clips)
+    for a, b, c in zip(found, expected, single):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+        assert c.dtype == np.float32
+        np.testing.assert_allclose(c, b, rtol=2e-4, atol=2e-5)
+    for a, b in zip(given, before):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_vtrace_of_the_policy_that_acted_is_the_lambda_return():
+    """With clips of 1 or more (remark 1 of the paper); for lambda 1 the advantage is that of A2C."""
+    for rows in list(rollouts())[::10]:
+        names = ("reward", "terminated", "truncated", "valid")
+        columns = {name: getattr(rows, name) for name in names}
+        columns |= {"final_value": rows.after, "log_prob": generator(0).normal(size=rows.reward.shape)}
+        for lam in (0.0, 0.7, 1.0):
+            target, advantage = rollout_vtrace(columns, columns["log_prob"], rows.value, 0.9, lam, 1.0, 2.0, 1.0)
+            np.testing.assert_allclose(target, advantages(rows, 0.9, lam) + rows.value, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(advantage, advantages(rows, 0.9, 1.0), rtol=1e-12, atol=1e-12)
+
+
+def test_a_ratio_too_large_for_a_float_is_clipped():
+    never = np.zeros((1, 1), bool)
+    rows = [np.float32([[x]]) for x in (3, 1, 0)]
+    target, advantage = vtrace(np.float32([[500]]), np.float32([[-500]]), *rows, never, never, ~never, 0.5, 1, 4, 1, 2)
+    assert (target.item(), advantage.item()) == (pytest.approx(1 + 4 * 2), pytest.approx(2 * 2))

@@ -2,12 +2,14 @@
 
 from rlcore.agents.a2c import A2C, A2CConfig
 from rlcore.agents.a3c import A3C, A3CConfig
+from rlcore.agents.appo import APPO, APPOConfig
 from rlcore.agents.base import Agent, Policy
 from rlcore.agents.c51 import CategoricalDQN, CategoricalDQNConfig
 from rlcore.agents.ddpg import DDPG, DDPGConfig
 from rlcore.agents.descent import NonFiniteError
 from rlcore.agents.dqn import DQN, DoubleDQN, DQNConfig
 from rlcore.agents.drqn import DRQN, DRQNConfig
+from rlcore.agents.impala import IMPALA, IMPALAConfig
 from rlcore.agents.ppo import PPO, PPOConfig
 from rlcore.agents.qr_dqn import QRDQN, QRDQNConfig
 from rlcore.agents.r2d2 import R2D2, R2D2Config
@@ -23,6 +25,8 @@ __all__ = [
     "A3C",
     "A3CConfig",
     "ALGORITHMS",
+    "APPO",
+    "APPOConfig",
     "Agent",
     "CategoricalDQN",
     "CategoricalDQNConfig",
@@ -33,6 +37,8 @@ __all__ = [
     "DRQN",
     "DRQNConfig",
     "DoubleDQN",
+    "IMPALA",
+    "IMPALAConfig",
     "NonFiniteError",
     "PPO",
     "PPOConfig",
@@ -64,7 +70,9 @@ ALGORITHMS: dict[str, type[Agent]] = {  # by the names that the command line kno
     "reinforce": REINFORCE,
     "a2c": A2C,
     "a3c": A3C,
+    "impala": IMPALA,
     "ppo": PPO,
+    "appo": APPO,
     "trpo": TRPO,
     "ddpg": DDPG,
     "td3": TD3,

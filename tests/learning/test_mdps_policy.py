@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rlcore.agents import A2C, PPO, REINFORCE, TRPO
+from rlcore.agents import A2C, APPO, IMPALA, PPO, REINFORCE, TRPO
 from rlcore.envs import SerialEnv
 from rlcore.envs.toy import Chain, Forever
 from rlcore.harness import evaluate, train
@@ -14,6 +14,8 @@ from tests.learning.test_mdps_value import GAMMA, gridworld
 SHARED = {"gamma": GAMMA, "hidden": [32]}
 SETTINGS = {
     A2C: {**SHARED, "learning_rate": 1e-2, "ent_coef": 0.01, "n_steps": 4},
+    IMPALA: {**SHARED, "learning_rate": 1e-2, "n_steps": 4},
+    APPO: {**SHARED, "learning_rate": 5e-3, "n_steps": 16, "batch_size": 64, "n_epochs": 2},
     PPO: {**SHARED, "learning_rate": 5e-3, "n_steps": 32, "batch_size": 128, "n_epochs": 4, "ent_coef": 0.01},
     TRPO: {**SHARED, "learning_rate": 5e-3, "n_steps": 32, "batch_size": 128, "cg_damping": 0.01, "target_kl": 0.05},
     REINFORCE: {**SHARED, "learning_rate": 1e-2, "ent_coef": 0.01, "n_episodes": 16, "normalize_advantage": True},
