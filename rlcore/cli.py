@@ -33,6 +33,7 @@ COMMANDS = {
     "bench": "bench",
     "search": "search",
     "export": "export",
+    "launch": "launch",
 }  # name -> the module whose main() it is
 MISTAKES = (ValueError, TypeError, OSError, ImportError, FloatingPointError)  # ImportError: an extra is missing
 REGISTRY = tyro.constructors.ConstructorRegistry()
@@ -131,7 +132,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         # where the module of `--env MODULE:ID` may be; last, so that nothing there is taken for what is installed
         sys.path.append(str(Path.cwd()))
     # options with underscores, which tyro takes as well, in the one form that is looked for here
-    argv = [re.sub(r"^--[^=]+", lambda option: option[0].replace("_", "-"), word) for word in argv]
+    own = argv.index("--") if argv[:1] == ["launch"] and "--" in argv else len(argv)  # what follows is another's
+    ours = [re.sub(r"^--[^=]+", lambda option: option[0].replace("_", "-"), word) for word in argv[:own]]
+    argv = [*("--n" if word == "-n" and own else word for word in ours), *argv[own:]]
     if argv == ["--version"]:
         print(f"rlcore {rlcore.__version__}")
         return

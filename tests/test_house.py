@@ -18,13 +18,13 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (  # imports go down only; a name stands for a module or for all of a package
     "backend rng tree threads fields memory policy",
     "autograd stream parallel parallel.base parallel.comm parallel.local parallel.mail "
-    "parallel.roles parallel.wire",
+    "parallel.roles parallel.scatter parallel.wire",
     "networks bodies heads actor_critic q_networks continuous distributions "
     "returns losses explorers noise buffers envs",
     "agents parallel.chunk",
     "harness parallel.actor parallel.crew parallel.feed parallel.learner parallel.schedule "
     "parallel.data_parallel parallel.hogwild parallel.hogwild_worker "
-    "parallel.normalization",
+    "parallel.checkpoints parallel.evaluation parallel.normalization parallel.worlds",
     "api commands cli",
 )
 TOP = len(LAYERS)  # rlcore/__init__.py, rlcore/__main__.py
@@ -49,7 +49,12 @@ SIBLINGS = {  # imports inside a row, across its modules: a variant needs its fa
     ("continuous", "networks"),
     ("heads", "distributions"),
     ("heads", "networks"),
+    ("parallel", "parallel.base"),
+    ("parallel", "parallel.comm"),
     ("parallel.actor", "harness"),
+    ("parallel.checkpoints", "harness"),
+    ("parallel.checkpoints", "parallel.data_parallel"),
+    ("parallel.checkpoints", "parallel.worlds"),
     ("parallel.comm", "parallel.base"),
     ("parallel.crew", "harness"),
     ("parallel.crew", "parallel.actor"),
@@ -57,6 +62,7 @@ SIBLINGS = {  # imports inside a row, across its modules: a variant needs its fa
     ("parallel.crew", "parallel.schedule"),
     ("parallel.data_parallel", "harness"),
     ("parallel.data_parallel", "parallel.normalization"),
+    ("parallel.evaluation", "harness"),
     ("parallel.feed", "harness"),
     ("parallel.hogwild", "harness"),
     ("parallel.hogwild", "parallel.hogwild_worker"),
@@ -71,6 +77,7 @@ SIBLINGS = {  # imports inside a row, across its modules: a variant needs its fa
     ("parallel.local", "parallel.mail"),
     ("parallel.mail", "parallel.base"),
     ("parallel.roles", "parallel.base"),
+    ("parallel.scatter", "parallel.base"),
     ("parallel.schedule", "harness"),
     ("parallel.schedule", "parallel.actor"),
     ("parallel.schedule", "parallel.feed"),
