@@ -12,6 +12,7 @@ import numpy as np
 
 ANY = -1  # any source, any tag
 SHORT, LONG = 50e-6, 500e-6  # seconds that a waiting rank sleeps, at first and in the end: a reaction of 0.3 ms
+LARGE = 1 << 16  # bytes: from here on a second exchange is cheaper than a copy
 T = TypeVar("T")
 
 
@@ -20,7 +21,7 @@ class RankLost(RuntimeError):
 
     def __init__(self, ranks: Iterable[int], message: str = ""):
         ranks = tuple(sorted(ranks))
-        super().__init__(message or f"lost rank {', '.join(map(str, ranks))}")
+        super().__init__(message or (f"lost rank {', '.join(map(str, ranks))}" if ranks else "a rank is lost"))
         self.ranks = ranks
 
     def __reduce__(self) -> Any:
@@ -129,13 +130,23 @@ class Comm(ABC):
     def mean_(self, array: Any, weight: float = 1.0) -> float:
         """The mean over the ranks weighted by their weights, in the place of the array; gives the sum of the weights.
 
-        One exchange: the weight goes behind the numbers. A rank with weight 0 adds nothing, whatever its array holds;
-        if all have 0, the array becomes 0.
+        A rank with weight 0 adds nothing, whatever its array holds; if all have 0, the array becomes 0. One exchange,
+        with the weight behind the numbers; of an array larger than LARGE the weights go ahead, so that it need not be
+        copied: at 1 MB this takes 30 µs more than a sum, and not 200.
         """
+        if array.nbytes > LARGE and array.flags.c_contiguous and array.dtype.char in "fd":
+            total = float(self.sum_(np.array([weight], np.float64))[0])
+            if weight and total:
+                np.multiply(array, weight / total, out=array)
+            else:
+                array[...] = 0
+            if total:
+                self.sum_(array)
+            return total
         buffer = self._room(array)
         numbers = buffer[:-1].reshape(array.shape)
         if weight:
-            np.multiply(array, weight, out=numbers)
+            np.multiply(array, weight, out=numbers, dtype=buffer.dtype)
         else:
             numbers[...] = 0
         buffer[-1] = weight
@@ -201,6 +212,7 @@ class Alone(Comm):
         return weight
 
     def bcast_(self, array: Any, root: int = 0) -> Any:
+        self._check_rank("bcast_", "root", root)
         return array
 
     def allgather(self, array: Any) -> Any:

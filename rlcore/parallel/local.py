@@ -107,7 +107,7 @@ class InProcess(Post):
                     raise ConnectionError("not a letter")
                 words = self._read(other, n_words).decode()
                 self.box.put(Letter(kind, source, context, tag, number, words, self._read(other, nbytes)))
-        except (OSError, UnicodeDecodeError):
+        except (OSError, UnicodeDecodeError, MemoryError):
             self.box.lose(other)
 
     def _read(self, other: int, n: int) -> bytearray:

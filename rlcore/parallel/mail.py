@@ -118,9 +118,8 @@ class LocalComm(Comm):
         return {rank for rank, member in enumerate(self.members) if member in self.post.box.dead}
 
     def lost(self, members: set[int]) -> RankLost:
-        """The error that tells of the dead, or of members who have left."""
-        ranks = self.failed or {self.members.index(member) for member in members}
-        return RankLost(ranks)
+        """The error that tells of members of the world who have died or left."""
+        return RankLost(self.members.index(member) for member in members.intersection(self.members))
 
     def sum_(self, array: Any) -> Any:
         return self._together("sum_", array, _added)
@@ -210,10 +209,8 @@ class LocalComm(Comm):
         place = box.find(kinds, self.context, source if source == ANY else self.members[source], tag)
         if place is not None:
             return place
-        if box.ended:
-            raise self.lost(box.dead | box.left)
-        if all_needed and self.failed:
-            raise self.lost(set())
+        if box.ended or (all_needed and self.failed):
+            raise self.lost(box.dead)
         if source == ANY:
             news = {(self.context, rank) for rank in self.failed} - box.told
             if news:
