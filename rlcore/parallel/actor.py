@@ -103,6 +103,8 @@ def prepare(agent: Any, env: VectorEnv, actor: int, actors: int, epsilons: bool 
 def chunk_steps(agent: Agent, steps: int | None) -> int:
     """The steps of a chunk of what an agent does; ValueError if it cannot learn from chunks of so many."""
     name = type(agent).__name__
+    if steps is not None and steps < 1:
+        raise ValueError(f"a chunk has at least 1 step, got {steps}")
     if not isinstance(agent, OnPolicy):
         return STEPS if steps is None else steps
     if isinstance(agent, REINFORCE):
@@ -205,15 +207,22 @@ class RemoteAgent:
             message = self._weights if whole else np.empty(envelope.nbytes, np.uint8)
             self.comm.receive(message, self.learner, DOWN)
             try:
-                header = opened(message, self.learner, (WEIGHTS,) if whole else (STOP,))
+                header = opened(message, self.learner, (WEIGHTS, STOP))
             except ProtocolError as error:
                 self.refused += 1
                 if self.refused == 1:
                     warnings.warn(f"{error}; it is dropped, and so are others like it", RuntimeWarning, stacklevel=2)
                 self._fresh = None if whole else self._fresh
                 continue
-            self._fresh = header if whole else self._fresh  # the newest of several
-            self.stopped |= not whole
+            if header.kind == STOP:
+                self.stopped = True
+            elif whole:
+                self._fresh = header  # the newest of several
+            else:
+                raise ValueError(
+                    f"the learner's weights come in {envelope.nbytes} bytes, those of this actor's network would in "
+                    f"{len(self._weights)}: all ranks need the same agent and environment"
+                )
         return self.stopped
 
     def _take(self, header: Header) -> None:

@@ -116,6 +116,8 @@ class Crew:
             header = opened(message, source, (CHUNK, HELLO, LAYOUT, BYE))
             if header.actor != source:
                 raise ProtocolError(f"a message from rank {source} that says it is from rank {header.actor}")
+            if sender.gone and header.kind != HELLO:  # what the dead have left
+                return None
             if header.kind == CHUNK:
                 self._admit(sender, header, nbytes)
                 return sender
@@ -153,11 +155,6 @@ class Crew:
                 f"rank {sender.rank} wants to send chunks of {header.steps} steps of {header.n} streams; the learner "
                 f"takes {self.steps or 'some'} steps"
             )
-        if self.layout is not None and (header.steps, header.n) != (self.layout.steps, self.layout.n):
-            raise ValueError(
-                f"the actor of rank {sender.rank} sends chunks of {header.steps} steps of {header.n} environments, "
-                f"others {self.layout.steps} of {self.layout.n}: all actors of a learner need as many"
-            )
         self._forget(sender)
         sender.here, sender.gone, sender.chunk, sender.number, sender.n = True, False, None, 0, header.n
         sender.stream, sender.version = sender.index * header.n, -1
@@ -181,8 +178,8 @@ class Crew:
             self.layout = layout
         elif layout != self.layout:
             raise ValueError(
-                f"the actor of rank {sender.rank} sends rows {layout.words().decode()}, others "
-                f"{self.layout.words().decode()}: all actors need the same environment and agent"
+                f"the actor of rank {sender.rank} sends chunks of {layout.words().decode()}, others of "
+                f"{self.layout.words().decode()}: all ranks need the same agent and environment, and as many of it"
             )
         sender.chunk = Chunk(self.layout)
 

@@ -64,6 +64,14 @@ class Frames(gymnasium.Env):
         return self.np_random.integers(0, 255, (4, 4), np.uint8), u, u < 0.2, False, {}
 
 
+def copied(step):
+    """A step whose arrays hold for good."""
+    obs = map_(np.copy, step.obs)
+    final = obs if step.final_obs is step.obs else map_(np.copy, step.final_obs)
+    flags = {name: getattr(step, name).copy() for name in ("reward", "terminated", "truncated", "valid")}
+    return step._replace(obs=obs, final_obs=final, **flags)
+
+
 def acted(env, steps, seed=0):
     """The rows of some steps, copied, and what acting might remember with them."""
     rng, rows = np.random.default_rng(seed), []
@@ -73,14 +81,7 @@ def acted(env, steps, seed=0):
         extra = {"log_prob": rng.random(env.n_envs, np.float32), "h": (rng.random((env.n_envs, 2)),)}
         before = map_(np.copy, obs)
         step = env.step(action)
-        same = step.final_obs is step.obs
-        copied = map_(np.copy, step.obs)
-        kept = step._replace(
-            obs=copied,
-            final_obs=copied if same else map_(np.copy, step.final_obs),
-            **{name: getattr(step, name).copy() for name in ("reward", "terminated", "truncated", "valid")},
-        )
-        rows.append((before, action, kept, extra))
+        rows.append((before, action, copied(step), extra))
         obs = step.obs
     return rows
 
