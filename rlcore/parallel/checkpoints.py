@@ -64,6 +64,10 @@ class JointCheckpoint(Checkpoint):
         self.last, self._in_a_row = path, 0
         return self.path(t)
 
+    def saved(self, t: int) -> bool:
+        """Whether the newest save is of row t: so on all ranks, or on none."""
+        return self.last == self.part(t, self.comm.rank)
+
     def part(self, t: int, rank: int) -> Path:
         """Where a rank's part of the save of row t is, or would be."""
         path = self.path(t)
