@@ -1,7 +1,8 @@
-"""The model of scaling by hand-computed times, and benchmarks that start ranks, at a small size."""
+"""The model of scaling by hand-computed times, and benchmarks of ranks and of a GPU at a small size."""
 
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -60,8 +61,9 @@ def test_efficiency_is_the_share_of_computing_or_with_overlap_of_the_longer_one(
     assert efficiency(3, 4, overlapped=True) == 0.75
 
 
-def test_a_link_is_fitted_to_the_smallest_and_the_largest_message():
-    assert link_of([(1008, 3.0, 0.0), (8, 1.0, 0.0), (100, 9.0, 0.0)]) == Link(1.0, 500.0)
+def test_a_link_is_fitted_to_the_smallest_message_and_to_long_ones():
+    long = [(100_008, 6.0, 0.0), (200_008, 2.0, 0.0), (300_008, 4.0, 0.0)]  # 20, 200 and 100 thousand bytes a second
+    assert link_of([*long, (8, 1.0, 0.0), (1_000, 9.0, 0.0)]) == Link(1.0, 100_000.0)
 
 
 def run(*args):
@@ -79,10 +81,43 @@ def test_scaling_measures_messages_and_prints_the_model_beside_what_was_publishe
     assert "| Nature CNN | 25 GbE, TCP |" in done.stdout
 
 
-def test_scaling_says_what_it_needs_where_there_is_no_mpi():
-    code = f"""import runpy, sys
-sys.modules["mpi4py"], sys.argv = None, ["scaling.py"]
-sys.path.insert(0, {str(BENCHMARKS)!r})
-runpy.run_path({str(BENCHMARKS / "scaling.py")!r}, run_name="__main__")"""
+@pytest.mark.mpi
+@pytest.mark.skipif(NO_MPI, reason="needs mpi4py and mpiexec")
+def test_parallel_measures_all_its_rows():
+    done = run(str(BENCHMARKS / "parallel.py"), "--blocks", "1")
+    assert done.returncode == 0, done.stderr
+    kinds = ["mean over 2 ranks", "chunks of 28,096 bytes", "a rank that waits", "PPO training", "IMPALA acting"]
+    assert all(re.search(rf"^\| {kind}.*(met|MISSED) *\| *$", done.stdout, re.M) for kind in kinds), done.stdout
+
+
+def test_updates_on_a_device_are_timed_against_their_graph():
+    code = f"""import sys
+sys.path[:0] = [{str(BENCHMARKS)!r}, {str(BENCHMARKS.parents[1])!r}]
+import timing, gpu
+from contextlib import nullcontext
+from types import SimpleNamespace as Named
+from tests.autograd import device  # which stands in for CuPy; its graph of an update is the update
+sys.modules["cupy"] = cupy = device.module()
+stream = nullcontext(Named(synchronize=lambda: None))
+cupy.cuda = Named(Stream=lambda non_blocking: stream)
+gpu.CALLS, gpu.PAIRS = 1, 3
+gpu.captured = lambda update, stream: Named(launch=lambda stream: update())
+print(timing.table([gpu.row("17-256-256-6, batch 256")]))"""
     done = run("-c", code)
-    assert done.stdout == 'messages between ranks: skipped: it needs mpi4py and mpiexec, pip install ".[mpi]"\n'
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"17-256-256-6.*eager.*(met|MISSED) *\| *$", done.stdout), done.stdout
+
+
+@pytest.mark.skipif(find_spec("cupy") is not None, reason="there is a CuPy")
+def test_updates_on_a_gpu_are_left_out_where_there_is_none():
+    done = run(str(BENCHMARKS / "gpu.py"))
+    assert done.returncode == 0, done.stderr
+    assert "skipped: it needs CuPy" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["scaling.py", "parallel.py"])
+def test_a_benchmark_says_what_it_needs_where_there_is_no_mpi(name, monkeypatch):
+    monkeypatch.setenv("RLCORE_MPIEXEC", "no-such-program")
+    done = run(str(BENCHMARKS / name))
+    assert done.returncode == 0, done.stderr
+    assert re.search("skipped: .*pip install", done.stdout), done.stdout

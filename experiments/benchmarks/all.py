@@ -12,12 +12,15 @@ import autograd
 import checkpoints
 import convolution
 import environments
+import gpu
 import imports
 import monitoring
 import optimizers
+import parallel
 import pong
 import recurrent
 import replay
+import scaling
 import training
 import updates
 
@@ -50,6 +53,8 @@ def main() -> None:
         training,
         pong,
         asynchronous,
+        parallel,
+        gpu,
         environments,
         monitoring,
         imports,
@@ -65,6 +70,11 @@ def main() -> None:
     print(f"\n{text}")
     if write:
         timing.write(f"table, {threads}", text)
+    if timing.COUNT == "1":
+        modelled = scaling.measure()
+        print(f"\n{modelled}")
+        if write:
+            timing.write("scaling", modelled)
 
 
 if __name__ == "__main__":

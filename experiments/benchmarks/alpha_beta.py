@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from math import ceil, log2
+from statistics import median
 from typing import NamedTuple
 
 PER_NODE = 8
@@ -94,7 +95,6 @@ def efficiency(computing: float, exchange: float, overlapped: bool = False) -> f
 
 
 def link_of(found: Iterable[tuple[int, float, float]]) -> Link:
-    """The latency of the smallest message, and the bandwidth of the largest one over it."""
-    table = sorted(found)
-    (small, latency, _), (large, most, _) = table[0], table[-1]
-    return Link(latency, (large - small) / max(most - latency, 1e-12))
+    """The latency of the smallest message, and the median bandwidth over it of those of 64 KB and more."""
+    (small, latency, _), *others = sorted(found)
+    return Link(latency, median((n - small) / max(way - latency, 1e-12) for n, way, _ in others if n >= 1 << 16))

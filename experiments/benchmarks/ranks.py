@@ -1,60 +1,59 @@
-"""Ranks for a benchmark: a script runs itself under mpiexec, and rank 0 prints what it has measured as JSON."""
+"""Ranks for a benchmark: a script runs itself under mpiexec, and rank 0 leaves what it has measured as JSON."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from importlib.util import find_spec
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
+from rlcore.parallel.mpiexec import find_mpi
 from timing import Skipped
 
 TIMEOUT = 300.0  # s
-AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}  # MPICH needs neither
-FEW_CORES = {"PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
-
-
-def mpiexec() -> str | None:
-    """The mpiexec of this Python's environment, else the one of PATH."""
-    return shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec")
+OUT = "BENCH_RANKS"  # environment variable: where rank 0 writes
 
 
 def missing_mpi(what: str) -> Iterator[Skipped]:
     """A skipped line if no ranks can be started here, else nothing."""
-    if find_spec("mpi4py") is None or mpiexec() is None:
-        yield Skipped(what, 'skipped: it needs mpi4py and mpiexec, pip install ".[mpi]"')
+    try:
+        find_mpi()
+    except (ImportError, ValueError) as error:
+        yield Skipped(what, f"skipped: {error}")
 
 
 def measured(n: int, script: str, *args: str) -> Any:
-    """What rank 0 of n ranks of `python script *args` prints last."""
-    command = [str(mpiexec()), "-n", str(n), sys.executable, script, *args]
-    done = subprocess.run(
-        command,
-        env={**os.environ, **AS_ROOT, **FEW_CORES},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    """What `give` was given on rank 0 of n ranks of `python script *args`."""
+    command = [*find_mpi().command(n), sys.executable, script, *args]
+    with TemporaryDirectory() as folder:
+        out = Path(folder) / "measured"
+        env = {**os.environ, OUT: str(out), "RLCORE_RANKS": str(n)}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        if done.returncode or not out.exists():
+            raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        return json.loads(out.read_text())
 
 
-def a_call(f: Any, calls: int, blocks: int, wait: Any) -> float:
-    """Seconds a call takes that all ranks make together: the median of blocks, before each of which all wait."""
-    taken = []
+def give(found: Any) -> None:
+    """Leave what has been measured for the process that has started the ranks."""
+    Path(os.environ[OUT]).write_text(json.dumps(found))
+
+
+def by_turns(calls: int, blocks: int, wait: Callable[[], object], *fs: Callable[[], object]) -> list[tuple[float, ...]]:
+    """Seconds a call of each takes, a tuple a turn of blocks of calls, before each of which all ranks wait."""
+    turns = []
     for _ in range(blocks + 1):  # the first one warms
-        wait()
-        start = perf_counter()
-        for _ in range(calls):
-            f()
-        taken.append((perf_counter() - start) / calls)
-    return median(taken[1:])
+        turn = []
+        for f in fs:
+            wait()
+            start = perf_counter()
+            for _ in range(calls):
+                f()
+            turn.append((perf_counter() - start) / calls)
+        turns.append(tuple(turn))
+    return turns[1:]

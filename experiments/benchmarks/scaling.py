@@ -7,8 +7,8 @@ import timing
 
 # isort: split
 import argparse
-import json
 from collections.abc import Iterable, Iterator, Sequence
+from statistics import median
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -92,8 +92,9 @@ def messages(blocks: int, calls: int = 10, sizes: Sequence[int] = SIZES) -> list
         def allreduce(numbers: np.ndarray = numbers) -> None:
             world.Allreduce(MPI.IN_PLACE, numbers)
 
-        one_way = ranks.a_call(there_and_back, few, blocks, world.Barrier) / 2
-        found.append((size, one_way, ranks.a_call(allreduce, few, blocks, world.Barrier)))
+        turns = ranks.by_turns(few, blocks, world.Barrier, there_and_back, allreduce)
+        both_ways, together = (median(column) for column in zip(*turns))
+        found.append((size, both_ways / 2, together))
     return found
 
 
@@ -238,7 +239,7 @@ def text(found: Sequence[tuple[int, float, float]], works: Sequence[Work], added
     return "\n\n".join(parts)
 
 
-def measure(blocks: int) -> str:
+def measure(blocks: int = BLOCKS) -> str:
     """Measure what is to be measured here, and give the text; a line that says why not without MPI."""
     if skipped := list(ranks.missing_mpi("messages between ranks")):
         return f"{skipped[0].what}: {skipped[0].why}"
@@ -257,7 +258,7 @@ def main() -> None:
         from mpi4py import MPI
 
         if MPI.COMM_WORLD.rank == 0:
-            print(json.dumps(found))
+            ranks.give(found)
         return
     got = measure(options.blocks)
     print(got)
