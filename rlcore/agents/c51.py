@@ -29,6 +29,10 @@ class CategoricalDQNConfig(DQNConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.acting_priorities:
+            raise ValueError(
+                "C51's priorities are cross-entropies, which acting does not know: leave acting_priorities out"
+            )
         if self.v_min >= self.v_max:
             raise ValueError(f"v_min must be below v_max, got {self.v_min} and {self.v_max}")
 

@@ -13,8 +13,10 @@ from rlcore.agents.off_policy import OffPolicy, replay_of, shares_frames
 from rlcore.autograd import Link
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Adam, Optimizer
+from rlcore.backend import to_cpu
 from rlcore.bodies import MASK, split_mask
 from rlcore.buffers import Replay
+from rlcore.buffers.prioritized import ESTIMATES
 from rlcore.explorers import EpsilonGreedy, Greedy
 from rlcore.fields import Count, Fraction, Natural, Positive, Probability, Rate, Schedule, Updates, check_fields
 from rlcore.losses import mean_of
@@ -47,12 +49,15 @@ class DQNConfig:
     prioritized: bool = False  # transitions of large errors are drawn more often (Schaul et al. 2016)
     priority_alpha: Fraction = 0.6  # how much more often: 0 not at all, 1 in proportion to the error
     priority_beta: Probability = Schedule(0.4, 1.0, 1_000_000)  # share of the bias by this that weights take back
+    acting_priorities: bool = False  # a new transition has the error by the values it was acted with, not the largest
     share_frames: bool | None = None  # the replay keeps each frame of a stack once; none: of stacks (not 3, H, W) uint8
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.buffer_size < self.batch_size:
             raise ValueError(f"buffer_size {self.buffer_size} is smaller than batch_size {self.batch_size}")
+        if self.acting_priorities and not self.prioritized:
+            raise ValueError("acting_priorities are those of a prioritized replay: it needs prioritized")
 
     @property
     def exploration(self) -> Schedule:
@@ -87,6 +92,7 @@ class DQN(OffPolicy):
         self.actor = self.q = q
         self.target = q.copy()
         self.optimizer, self.explorer, self.rng, self.start, self.masked = optimizer, explorer, rng, start, masked
+        self.estimates = getattr(config, "acting_priorities", False)
         self.descend = Descent(q, optimizer, config.max_grad_norm)
         self.mean_q, self.acting_q, self.online_q, self.target_q = q.view(), q.view(), q.view(), self.target.view()
         self.noise = dict(zip(("acting", "learning"), rng.spawn(2))) if is_noisy(q) else {}
@@ -105,6 +111,8 @@ class DQN(OffPolicy):
         q = cls.network(seen, int(action_space.n), config, init)
         optimizer = Adam(config.learning_rate(0), eps=config.adam_eps, corrected_eps=True)
         columns = {"obs": rows_of(observation_space), "action": ((), np.int64)}
+        if getattr(config, "acting_priorities", False):
+            columns |= dict.fromkeys(ESTIMATES, ((), np.float32))
         replay = cls.replay_of(columns, q, config, sampling)
         explorer = EpsilonGreedy(config.exploration, acting)
         return cls(q, optimizer, replay, explorer, config, own, int(action_space.start), masked)
@@ -125,8 +133,10 @@ class DQN(OffPolicy):
 
     def act(self, obs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         mask = obs[MASK] != 0 if self.masked else None
-        action = self.explorer(self.acting_q(obs).array, self.t, mask)
-        return action + self.start if self.start else action, {}
+        values = self.acting_q(obs).array
+        action = self.explorer(values, self.t, mask)
+        extra = estimated(values, action, mask) if self.estimates else {}
+        return action + self.start if self.start else action, extra
 
     def begin(self) -> dict[str, Any]:
         if not self.n_updates:
@@ -198,6 +208,12 @@ class DoubleDQN(DQN):
 
     def next_action(self, batch: dict[str, Any], values: Any) -> Any:
         return self.best(batch, self.online_q(batch["next_obs"]).array)
+
+
+def estimated(values: Any, action: Any, mask: Any) -> dict[str, Any]:
+    """What gives a new transition its error: the values (N,) of the actions, and of the best ones."""
+    best = values if mask is None else np.where(mask, values, -np.inf)
+    return dict(zip(ESTIMATES, map(to_cpu, (of_actions(values, action).array, best.max(axis=1)))))
 
 
 class QPolicy(Policy):

@@ -24,6 +24,13 @@ class QRDQNConfig(DQNConfig):
     n_quantiles: Count = 200  # of the return of each action, as Dabney et al. 2018
     kappa: Kappa = 1.0  # up to which the loss is quadratic, by which it is divided; 0 is plain quantile regression
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.acting_priorities:
+            raise ValueError(
+                "QR-DQN's priorities are losses of quantiles, which acting does not know: leave acting_priorities out"
+            )
+
 
 class QRDQN(DQN):
     """DQN that learns the distribution of returns by its quantiles.

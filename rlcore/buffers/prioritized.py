@@ -1,8 +1,10 @@
 """Prioritized replay: transitions are drawn the more often, the larger their errors were when they were last learned.
 
 A row's priority is p = |error| + eps, its probability p ** alpha over the sum of all. New transitions have the largest
-p so far. Errors are kept as they come and looked at when the next batch is drawn: an array of a device makes nobody
-wait before. What belongs to a row that has been overwritten by then is dropped, and never given to its heir.
+p so far; or, where the columns of ESTIMATES are kept, the error of their n-step return by the values that acting knew
+(Horgan et al. 2018). Errors are kept as they come and looked at when the next batch is drawn: an array of a device
+makes nobody wait before. What belongs to a row that has been overwritten by then is dropped, and never given to its
+heir.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from rlcore.tree import Tree
 
 Array = np.ndarray
 
+ESTIMATES = "acting_q", "acting_value"  # columns, not in batches: the value of the action, and of the best one
 BETA = Schedule(0.4, 1.0, 1_000_000)  # Schaul et al. 2016, table 3: from 0.4 to 1 at the end of the run
 
 
@@ -51,6 +54,7 @@ class Prioritized(Replay):
         super().__init__(capacity, columns, rng, n_step, gamma, **others)
         self.alpha, self.beta, self.eps = alpha, beta, eps
         self._tree = SumTree(capacity)
+        self._estimated = all(name in self._columns for name in ESTIMATES)
         self._largest = 1.0  # p so far
         self._changed: list[int] = []  # slots whose transitions have come or gone since the last draw
         self._pending: list[tuple[Array, Any]] = []  # rows and errors since the last draw
@@ -79,6 +83,7 @@ class Prioritized(Replay):
     def _write_back(self) -> None:
         """Bring the tree up to date: new and gone transitions first, then errors in the order of their updates."""
         at = np.array(self._changed, np.int64)
+        new = self._estimates(at) if self._estimated else None
         p = np.zeros(0)
         if self._pending:
             rows, p = self._errors()
@@ -87,11 +92,44 @@ class Prioritized(Replay):
             if not here.all():
                 rows, p = rows[here], p[here]
             at = np.concatenate((at, rows % self._ring))
-        p = np.concatenate((np.full(len(self._changed), self._largest), p))
+        if new is None:
+            new = np.full(len(self._changed), self._largest)
+        else:
+            known = np.isfinite(new)
+            self._largest = float(np.maximum.reduce(new, initial=self._largest, where=known))
+            new[~known] = self._largest
+        p = np.concatenate((new, p))
         p **= self.alpha
         p *= self._kind.take(at) > 0
         self._tree.set(at, p)
         self._changed = []
+
+    def _estimates(self, at: Array) -> Array:
+        """p (n,) of the transitions in these slots by what acting knew; NaN where that is not enough, or none is there.
+
+        Not enough is known of a last observation, on which nobody has acted, where the episode was cut short.
+        """
+        c: Any = self._columns
+        q, value = (c[name] for name in ESTIMATES)
+        kind = self._kind.take(at)
+        goal, discount, succ = c["reward"].take(at).astype(np.float64), self._discount.take(kind), self._after(at)
+        p = np.full(len(at), np.nan)
+        there = kind > 0
+        for _ in range(self.n_step - 1):
+            kind = self._kind.take(succ)
+            goal += discount * c["reward"].take(succ) * (kind > 0)
+            discount *= self._discount.take(kind)
+            succ = self._after(succ)
+        acted = (self._kind.take(succ) > 0) | np.isin(self._rows(succ), self._waiting)
+        over = discount == 0
+        known = there & (acted | over)
+        goal += discount * np.where(known & ~over, value.take(succ), 0)
+        p[known] = np.abs(goal - q.take(at))[known] + self.eps
+        return p
+
+    def _split(self) -> tuple[Tree, dict[str, Tree]]:
+        obs, others = super()._split()
+        return obs, {name: tree for name, tree in others.items() if name not in ESTIMATES}
 
     def _errors(self) -> tuple[Array, Array]:
         """Rows (n,) and p (n,) of all updates since the last draw, which are then done with."""

@@ -473,3 +473,36 @@ def test_priorities_follow_the_errors(cls):
     learner.update()
     drawn = learner.replay.sample(200)["obs"].argmax(axis=1)
     assert np.count_nonzero(drawn == 2) > 120  # whose errors cannot vanish
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_acting_gives_new_transitions_their_priorities(masked):
+    space = spaces.Dict({"obs": VECTOR, "action_mask": spaces.MultiBinary(2)}) if masked else VECTOR
+    config = replace(SMALL, prioritized=True, acting_priorities=True, epsilon=Schedule(0.9), n_step=2, gamma=0.5)
+    dqn = agent(config=config, observation_space=space)
+    obs = np.random.default_rng(0).random((6, 3, 3), np.float32)
+    mask = np.ones((3, 2), np.int8)
+    mask[1, 0] = 0
+    seen, actions = [], []
+    for t in range(5):
+        before, after = ({"obs": o, "action_mask": mask} if masked else o for o in obs[t : t + 2])
+        action, extra = dqn.act(before)
+        seen.append(dqn.q(before).array)
+        actions.append(action)
+        np.testing.assert_array_equal(extra["acting_q"], seen[-1][np.arange(3), action])
+        dqn.observe(before, action, step(obs[t + 1], 1.0)._replace(obs=after, final_obs=after), extra)
+    dqn.replay._write_back()
+    p = dqn.replay._tree.leaves[:9].reshape(3, 3) ** (1 / config.priority_alpha) - dqn.replay.eps
+    for t in range(3):
+        for i in range(3):
+            best = seen[t + 2][i][mask[i] > 0].max() if masked else seen[t + 2][i].max()
+            np.testing.assert_allclose(p[t, i], abs(1 + 0.5 + 0.25 * best - seen[t][i][actions[t][i]]), rtol=1e-4)
+
+
+def test_acting_priorities_are_those_of_dqn_alone():
+    for cls in (CategoricalDQN, QRDQN):
+        with pytest.raises(ValueError, match="leave acting_priorities out"):
+            cls.Config(prioritized=True, acting_priorities=True)
+    with pytest.raises(ValueError, match="it needs prioritized"):
+        DQNConfig(acting_priorities=True)
+    assert agent().act(np.zeros((1, 3), np.float32))[1] == {}

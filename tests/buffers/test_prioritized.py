@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlcore.buffers import Prioritized
+from rlcore.buffers.prioritized import ESTIMATES
 from rlcore.fields import Schedule
 from rlcore.harness.storage import load_state, save_state
 from rlcore.rng import generator
+from rlcore.stream import Step
 from tests.autograd import device
-from tests.buffers.histories import COLUMNS, GO, TERMINATE, Episodes, World, add, drawn, episode, histories
+from tests.buffers.histories import COLUMNS, GO, TERMINATE, TRUNCATE, Episodes, World, add, drawn, episode, histories
 
 ONE = Schedule(1.0)
 
@@ -102,6 +104,51 @@ def test_new_transitions_have_the_largest_priority_so_far():
     add(buffer, [51], [GO], [52], [0])
     assert priorities(buffer)[1] == 0.25 + 1e-9
     assert priorities(buffer)[5] == 7 + 1e-9
+
+
+def estimating(n_step: int, rewards: list[float], event: int = GO, **more: Any) -> Prioritized:
+    """Rows of one stream that was acted with Q(s, a) = 1, 2, 3, ... and best values of 10, 20, 30, ..."""
+    columns = {**COLUMNS, **dict.fromkeys(ESTIMATES, ((), np.float32))}
+    buffer = Prioritized(20, columns, generator(0), n_step, 0.5, alpha=1.0, beta=ONE, eps=0.25, **more)
+    n = len(rewards)
+    for i, reward in enumerate(rewards):
+        over, no = np.array([i == n - 1]), np.zeros(1, bool)
+        obs, after = (np.array([[x, -x]], np.float32) for x in (i, i + 1))
+        flags = (over if event == TERMINATE else no), (over if event == TRUNCATE else no)
+        final = np.array([[99, -99]], np.float32) if event != GO and over[0] else after
+        step = Step(after, np.array([reward], np.float32), *flags, final, ~no, {})
+        given = dict(zip(ESTIMATES, np.array([[i + 1], [10 * i + 10]], np.float32)))
+        buffer.add(obs, np.zeros(1, np.int64), step, given)
+    return buffer
+
+
+def test_new_transitions_have_the_error_of_the_values_that_acted():
+    # of one step: |r + 20 / 2 - 1| + 0.25, |r + 30 / 2 - 2| + 0.25; the last row waits for its successor
+    assert priorities(estimating(1, [1.0, 2.0, 3.0])) == {0: 10.25, 1: 15.25}
+    # of two: |1 + 2 / 2 + 30 / 4 - 1| + 0.25, and of one, as no more is known
+    assert priorities(estimating(2, [1.0, 2.0, 3.0])) == {0: 8.75, 1: 15.25}
+    # at the end nothing follows: |3 - 3|, |2 + 3 / 2 - 2|; of the first |1 + 2 / 2 + 30 / 4 - 1|
+    assert priorities(estimating(2, [1.0, 2.0, 3.0], TERMINATE)) == {0: 8.75, 1: 1.75, 2: 0.25}
+    # a last observation that was cut has no value: the largest so far
+    assert priorities(estimating(2, [1.0, 2.0, 3.0], TRUNCATE)) == {0: 8.75, 1: 8.75, 2: 8.75}
+    assert priorities(estimating(1, [1.0, 2.0, 3.0], TRUNCATE)) == {0: 10.25, 1: 15.25, 2: 15.25}
+
+
+def test_an_estimate_is_nothing_against_an_error_and_no_number_is_none():
+    buffer = estimating(1, [1.0, 2.0, 3.0])
+    buffer.update(np.array([0]), np.array([-99.0], np.float32))
+    assert priorities(buffer) == {0: 99.25, 1: 15.25}
+    buffer = estimating(1, [1.0, 2.0, 3.0, 4.0])
+    buffer._columns["acting_value"][1] = np.nan
+    assert priorities(buffer) == {0: 20.25, 1: 15.25, 2: 20.25}
+    assert set(buffer.sample(5)) == {"obs", "action", "reward", "next_obs", "discount", "row", "weight"}
+
+
+def test_what_waits_when_the_ring_has_gone_round_is_known_by_its_row():
+    buffer = estimating(1, [1.0] * 47)  # of 20 rows
+    assert {row: p for row, p in priorities(buffer).items() if row > 40} == {
+        row: abs(1 + (10 * row + 20) / 2 - (row + 1)) + 0.25 for row in range(41, 46)
+    }
 
 
 def test_of_a_row_given_twice_the_last_error_counts():
