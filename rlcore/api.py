@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 
 from rlcore import rng
-from rlcore.agents import ALGORITHMS
+from rlcore.agents import algorithm, name_of
 from rlcore.agents.base import Agent
 from rlcore.agents.descent import NonFiniteError
 from rlcore.envs import VectorEnv
@@ -47,8 +47,11 @@ class Run:
 
     env: a Gymnasium id, a callable that gives a gymnasium.Env, or a vector environment, whose seed and n_envs then
     hold; else they are 0 and 1. settings: fields of the agent's config, of EnvConfig or of Monitor. With a folder,
-    which must not exist, training is recorded, evaluated and checkpointed there.
+    which must not exist, training is recorded, evaluated and checkpointed there. loop: how it trains, as `train` does.
     """
+
+    recorder_class, evaluation_class, checkpoint_class = Recorder, Evaluation, Checkpoint
+    leads = True  # whether it prints and records, of the processes of a run
 
     def __init__(
         self,
@@ -73,7 +76,7 @@ class Run:
         spaces = self.env.observation_space, self.env.action_space
         self.agent = agent_class.from_spaces(*spaces, self.config, rng.generator(self.seed))
         self.agent.check_streams(self.env.n_envs)
-        self._loop = loop_of(self.agent, self.config, env, self.env.n_envs, self.seed, self.env_config)
+        self.loop = loop_of(self.agent, self.config, env, self.env.n_envs, self.seed, self.env_config)
         self.t = 0  # rows so far
         self._files: RunFolder | None = None  # locked, from resume() to the end of learn()
         self._recorder: Any = None  # with _watch and _checkpoint: hooks that write into the folder
@@ -104,9 +107,9 @@ class Run:
             with Signals() as signals:
                 self._watch.stop, owed = signals.pending, self._watch.owed
                 self._watch.catch_up()
-                if not signals.received:
+                if not self.anywhere(signals.received):
                     self._train(goal, [*hooks, self._recorder, self._watch, *line, self._checkpoint, signals])
-                if owed or self._checkpoint.last != self._checkpoint.path(self.t):
+                if owed or not self._checkpoint.saved(self.t):
                     self._checkpoint.save(self.t)
                 signals.finished = self.t >= goal and not self._watch.owed  # neither a hook nor a signal has ended it
                 if signals.finished:
@@ -124,7 +127,7 @@ class Run:
 
     def _train(self, goal: int, hooks: Sequence[Hook]) -> None:
         try:
-            self._loop(self.agent, self.env, goal, [self._count, *hooks], self.t)
+            self.loop(self.agent, self.env, goal, [self._count, *hooks], self.t)
         except BaseException:  # in an update, say, when the agent has taken the step in and no hook has been called
             self.t = getattr(self.agent, "t", self.t)
             raise
@@ -151,13 +154,17 @@ class Run:
         m = self.monitor
         header = {k: v for k, v in self.header().items() if k != "monitor"}
         logs: Any = m.log_every, m.tags, self.agent.actor, m.histograms_every, header
-        recorder = Recorder(folder, self.env.n_envs, *logs)
+        recorder = self.recorder_class(folder, self.env.n_envs, *logs)
         env = self._evaluation_env(EVALUATION, m.eval_episodes, folder)
         films = (env, m.video_every) if m.video_every else ()
-        watch = Evaluation(self.agent, env, m.eval_every, m.eval_episodes, recorder, folder / "best", *films)
+        watch = self.evaluation_class(self.agent, env, m.eval_every, m.eval_episodes, recorder, folder / "best", *films)
         parts = {"header": Header(self.header()), **self._parts(), "recorder": recorder, "evaluation": watch}
-        checkpoint = Checkpoint(folder / "checkpoints", m.checkpoint_every, m.keep, recorder.scalar, **parts)
-        return recorder, watch, checkpoint
+        saved = folder / "checkpoints", m.checkpoint_every, m.keep, recorder.scalar
+        return recorder, watch, self.checkpoint_class(*saved, **parts)
+
+    def anywhere(self, here: Any) -> bool:
+        """Whether it is so in any process of this run."""
+        return bool(here)
 
     def _parts(self) -> dict[str, Any]:
         return {"env": self.env, "agent": self.agent}  # in this order: an environment may yet fail as it is replayed
@@ -177,16 +184,20 @@ class Run:
         files = folder if isinstance(folder, RunFolder) else RunFolder.open(folder)
         try:
             run = cls._from_header(files.config, files.path / "config.json", env, agent_class)
-            run.folder, run._files = files.path, files
-            run._recorder, run._watch, run._checkpoint = run._observers(files.path)
-            run.t = run._checkpoint.restore()
-            if run.t == 0:
-                run._recorder.clear_files()
-            files.extend(steps)
+            run.go_on(files, steps)
         except BaseException:
             files.close()
             raise
         return run
+
+    def go_on(self, files: Any, steps: int | None) -> None:
+        """Go on from the newest checkpoint in a run folder that has been opened, which is of such a run."""
+        self.folder, self._files = files.path, files
+        self._recorder, self._watch, self._checkpoint = self._observers(files.path)
+        self.t = self._checkpoint.restore()
+        if self.t == 0:
+            self._recorder.clear_files()
+        files.extend(steps)
 
     @classmethod
     def read(cls, folder: str | Path, env: Any = None, agent_class: type[Agent] | None = None) -> Run:
@@ -209,13 +220,7 @@ class Run:
     @classmethod
     def _from_header(cls, header: Any, where: Path, env: Any, agent_class: type[Agent] | None) -> Run:
         check_header(header, where)
-        name = header["algorithm"]
-        if agent_class is None:
-            if name not in ALGORITHMS:
-                raise ValueError(f"unknown algorithm {name!r}; known are {', '.join(ALGORITHMS)}; or give agent_class=")
-            agent_class = ALGORITHMS[name]
-        elif _name(agent_class) != name:
-            raise ValueError(f"{where} is of algorithm {name!r}, agent_class is {_name(agent_class)!r}")
+        agent_class = algorithm(header["algorithm"], agent_class, where)
         if env is None:
             if header["env"] is None:
                 raise ValueError("the environment was not made from a Gymnasium id; give env=")
@@ -230,7 +235,7 @@ class Run:
     def header(self) -> dict[str, Any]:
         """What makes this run: algorithm, environment, seed and settings, as JSON values."""
         return {
-            "algorithm": _name(type(self.agent)),
+            "algorithm": name_of(type(self.agent)),
             "env": self._make if isinstance(self._make, str) else None,
             "observation_space": str(self.env.observation_space),
             "action_space": str(self.env.action_space),
@@ -292,7 +297,3 @@ class Run:
         run._load(state)
         rng.restore(rng.default(), state["library_rng"])
         return run
-
-
-def _name(agent_class: type[Agent]) -> str:
-    return next((name for name, cls in ALGORITHMS.items() if cls is agent_class), agent_class.__name__)

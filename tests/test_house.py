@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 
 LAYERS = (  # imports go down only; a name stands for a module or for all of a package
     "backend rng tree threads fields memory policy",
-    "autograd stream parallel parallel.base parallel.comm parallel.local parallel.mail "
+    "autograd stream parallel parallel.base parallel.comm parallel.devices parallel.heartbeat parallel.launched "
+    "parallel.local parallel.mail "
     "parallel.roles parallel.scatter parallel.wire",
     "networks bodies heads actor_critic q_networks continuous distributions "
     "returns losses explorers noise buffers envs",
@@ -25,7 +26,7 @@ LAYERS = (  # imports go down only; a name stands for a module or for all of a p
     "harness parallel.actor parallel.crew parallel.feed parallel.learner parallel.schedule "
     "parallel.data_parallel parallel.hogwild parallel.hogwild_worker "
     "parallel.checkpoints parallel.evaluation parallel.normalization parallel.worlds",
-    "api commands cli",
+    "api ranks commands cli",
 )
 TOP = len(LAYERS)  # rlcore/__init__.py, rlcore/__main__.py
 SIBLINGS = {  # imports inside a row, across its modules: a variant needs its family
@@ -44,6 +45,7 @@ SIBLINGS = {  # imports inside a row, across its modules: a variant needs its fa
     ("bodies", "networks"),
     ("cli", "commands"),
     ("commands", "api"),
+    ("commands", "ranks"),
     ("continuous", "bodies"),
     ("continuous", "distributions"),
     ("continuous", "networks"),
@@ -51,11 +53,15 @@ SIBLINGS = {  # imports inside a row, across its modules: a variant needs its fa
     ("heads", "networks"),
     ("parallel", "parallel.base"),
     ("parallel", "parallel.comm"),
+    ("parallel", "parallel.heartbeat"),
+    ("parallel.base", "parallel.heartbeat"),
     ("parallel.actor", "harness"),
     ("parallel.checkpoints", "harness"),
     ("parallel.checkpoints", "parallel.data_parallel"),
     ("parallel.checkpoints", "parallel.worlds"),
+    ("parallel.base", "parallel.devices"),
     ("parallel.comm", "parallel.base"),
+    ("parallel.comm", "parallel.launched"),
     ("parallel.crew", "harness"),
     ("parallel.crew", "parallel.actor"),
     ("parallel.crew", "parallel.feed"),
@@ -83,6 +89,7 @@ SIBLINGS = {  # imports inside a row, across its modules: a variant needs its fa
     ("parallel.schedule", "parallel.feed"),
     ("q_networks", "bodies"),
     ("q_networks", "networks"),
+    ("ranks", "api"),
 }
 SHARED = (
     "agents.acting",

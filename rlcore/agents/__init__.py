@@ -78,3 +78,19 @@ ALGORITHMS: dict[str, type[Agent]] = {  # by the names that the command line kno
     "td3": TD3,
     "sac": SAC,
 }
+
+
+def name_of(agent_class: type[Agent]) -> str:
+    """What runs call an algorithm: its name on the command line, or that of its class."""
+    return next((name for name, cls in ALGORITHMS.items() if cls is agent_class), agent_class.__name__)
+
+
+def algorithm(name: str, agent_class: type[Agent] | None, where: object) -> type[Agent]:
+    """The class of the algorithm that `where` names, agent_class if it is none of this library's; else ValueError."""
+    if agent_class is None:
+        if name not in ALGORITHMS:
+            raise ValueError(f"unknown algorithm {name!r}; known are {', '.join(ALGORITHMS)}; or give agent_class=")
+        return ALGORITHMS[name]
+    if name_of(agent_class) != name:
+        raise ValueError(f"{where} is of algorithm {name!r}, agent_class is {name_of(agent_class)!r}")
+    return agent_class

@@ -15,6 +15,10 @@ from rlcore.harness.config import to_dict
 from rlcore.harness.folder import find_resumable, new_path, same_run
 from rlcore.harness.header import Monitor, compared, completed, differences
 from rlcore.harness.signals import Interrupted
+from rlcore.parallel.comm import world
+from rlcore.parallel.faults import guard
+from rlcore.parallel.hogwild import own_share
+from rlcore.ranks import Mode, RankRun, act_for, place_of
 
 
 @dataclass(frozen=True)
@@ -32,36 +36,52 @@ class Train:
     resume: bool = False  # go on with the newest unfinished run of these settings, or start one
     config: Path | None = None  # JSON or YAML, config.json of a run say: what is not given here is taken from it
     tuned: bool = True  # what is neither given nor in that file is as tuned for this env, where rlcore has settings
+    parallel: Mode = "auto"  # on several ranks, all learn as one (data), or the first for others that act (actors)
+    learners: int = 1  # ranks that learn, with actors; steps are counted by each of them
 
 
 def train(algorithm: str, settings: Train, config: Any, envs: EnvConfig, monitor: Monitor) -> None:
     """Train, and print the return over fresh episodes."""
     if settings.steps < 0:
         raise ValueError(f"--steps must not be negative, got {settings.steps}")
-    run = Run(
-        ALGORITHMS[algorithm],
-        config,
-        settings.env,
-        settings.seed,
-        settings.n_envs,
-        **{**to_dict(envs), **to_dict(monitor)},
-    )
-    files = _resumable(algorithm, settings, run) if settings.resume else None
-    if files is not None:
-        files.config |= {"envs": to_dict(envs), "monitor": to_dict(monitor)}  # which may differ from what they were
-        run.close()
-        run = Run.resume(files, steps=settings.steps)
+    parts: dict[str, Any] = {**to_dict(envs), **to_dict(monitor)}
+    given: tuple[Any, Any, str, int, int] = ALGORITHMS[algorithm], config, settings.env, settings.seed, settings.n_envs
+    comm = world()
+    if comm.size == 1:
+        _train(algorithm, settings, Run(*given, **parts))
+        return
+    with guard(comm):
+        place: Any = place_of(comm, given[0], settings.parallel, settings.learners)
+        if place is None:
+            act_for(comm, *given, own_share(given[0], envs), settings.learners)
+        else:
+            _train(algorithm, settings, RankRun(*place, *given, **parts))
+
+
+def _train(algorithm: str, settings: Train, run: Run) -> None:
+    files = _resumable(algorithm, settings, run) if settings.resume and run.leads else None
+    if run.anywhere(files is not None):
+        if files is not None:
+            files.config |= {
+                kind: run.header()[kind] for kind in ("envs", "monitor")
+            }  # which may be others than before
+        run.go_on(files, settings.steps)
     else:
-        if settings.resume:
+        if settings.resume and run.leads:
             print("no unfinished run with these settings: starting a new one")
         run.record_in(settings.folder or new_path(settings.root, settings.env, algorithm, settings.seed))
-    print(f"{algorithm} on {settings.env}, seed {settings.seed}, from step {run.t:,}, in {run.folder}")
+    if run.leads:
+        print(f"{algorithm} on {settings.env}, seed {settings.seed}, from step {run.t:,}, in {run.folder}")
     try:
-        run.learn(max(settings.steps - run.t, 0), progress=True)
+        run.learn(max(settings.steps - run.t, 0), progress=run.leads)
     except Interrupted as signal:
-        if not signal.finished:  # else there is nothing to start again
+        if run.leads and not signal.finished:  # else there is nothing to start again
             print(f"interrupted at step {run.t:,} and saved; the same command with --resume goes on from there")
+        if not signal.finished:
             raise
+    if not run.leads:
+        run.close()
+        return
     try:
         report(run, EPISODES)  # of Atari, say, it takes minutes
     except KeyboardInterrupt:

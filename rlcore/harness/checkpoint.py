@@ -68,6 +68,10 @@ class Checkpoint:
         """Where the save of row t is, or would be."""
         return self.folder / f"step-{t:012d}"
 
+    def saved(self, t: int) -> bool:
+        """Whether the newest save of this process is of row t."""
+        return self.last == self.path(t)
+
     def save(self, t: int) -> Path:
         """Save now; gives the folder. OSError if it cannot be written, CheckpointError if it cannot be read back.
 
