@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.autograd import ChainList, Link, Sequential, as_array, config
+from rlcore.autograd import ChainList, Link, as_array, config
 from rlcore.autograd import functions as F
+from rlcore.autograd import links as L
 from rlcore.networks import Floats, NatureCNN, OneHot, OneHotRows, Rows, image_network
 
 MASK = "action_mask"  # the key of an observation that tells which actions are allowed
@@ -76,8 +77,8 @@ class OfParts(Link):
 
 
 def followed(body: Link, layers: Sequence[Any]) -> Link:
-    """A body and layers behind it, in a Sequential where that would not hand a tuple on as several arguments."""
-    return OfParts(body, Sequential(*layers)) if isinstance(body, Joined) else Sequential(body, *layers)
+    """A body and layers behind it, in a Stack where that would not hand a tuple on as several arguments."""
+    return OfParts(body, L.Stack(*layers)) if isinstance(body, Joined) else L.Stack(body, *layers)
 
 
 def one_image(body: Link) -> bool:

@@ -28,7 +28,7 @@ def mlp(
     out_size: int,
     rng: np.random.Generator | None = None,
     activation: Any = F.relu,
-) -> Sequential:
+) -> L.Stack:
     """A multi-layer perceptron: x (N, in_size) to (N, out_size), `activation` between the layers.
 
     Weights and biases are uniform within 1 / sqrt(fan in), PyTorch's default, so that published settings carry over.
@@ -40,7 +40,7 @@ def mlp(
         if not (fused or last):
             layers.append(activation)
         in_size = size
-    return Sequential(*layers)
+    return L.Stack(*layers)
 
 
 class OneHotRows(Function):

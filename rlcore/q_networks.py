@@ -52,13 +52,13 @@ def q_network(
     if dueling:
         layers, own = dense(size, hidden[:-1]), hidden[-1:]
         size = hidden[-2] if len(hidden) > 1 else size
-        value, advantage = (Sequential(*dense(size, own, n * outputs)) for n in (1, n_actions))
+        value, advantage = (L.Stack(*dense(size, own, n * outputs)) for n in (1, n_actions))
         layers.append(Dueling(value, advantage, n_actions))
     else:
         layers = dense(size, hidden, n_actions * outputs)
     if isinstance(body, (Unchanged, Rows)) and observation_space.shape:  # a linear layer takes rows of any shape
-        return Sequential(*layers)
-    return Sequential(*body, *layers) if isinstance(body, Sequential) else followed(body, layers)
+        return L.Stack(*layers)
+    return L.Stack(*body, *layers) if isinstance(body, Sequential) else followed(body, layers)
 
 
 class Dueling(Link):

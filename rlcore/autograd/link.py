@@ -20,7 +20,7 @@ from rlcore.autograd.link_members import Members
 from rlcore.autograd.parameter import Parameter
 
 L = TypeVar("L", bound="Link")
-CACHES = ("_leaf_cache", "_pair_cache")  # attributes that are found again, not copied
+CACHES = ("_leaf_cache", "_pair_cache", "_plan_cache")  # attributes that are found again, not copied
 
 
 class Link(Members):

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any, TypeVar
 
+from rlcore.autograd.parameter import changed
 from rlcore.autograd.swap import Swap
 
 H = TypeVar("H", bound="LinkHook")
@@ -79,6 +80,7 @@ def add(link: Any, hook: LinkHook, name: str) -> None:
     hooks[name] = hook
     if len(hooks) == 1:
         link.__class__ = _hooked(type(link))
+        changed()
 
 
 def delete(link: Any, name: str) -> None:
@@ -89,6 +91,7 @@ def delete(link: Any, name: str) -> None:
     hook = hooks.pop(name)
     if not hooks:
         link.__class__ = type(link).__bases__[0]
+        changed()
     hook.deleted(link)
 
 

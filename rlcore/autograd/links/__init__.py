@@ -11,6 +11,7 @@ from rlcore.autograd.links import (
     normalization,
     rnn,
     rnn_scan,
+    stack,
 )
 from rlcore.autograd.links.activation import *
 from rlcore.autograd.links.composed import *
@@ -22,6 +23,7 @@ from rlcore.autograd.links.nd_convolution import *
 from rlcore.autograd.links.normalization import *
 from rlcore.autograd.links.rnn import *
 from rlcore.autograd.links.rnn_scan import *
+from rlcore.autograd.links.stack import *
 
 __all__ = [
     *activation.__all__,
@@ -34,4 +36,5 @@ __all__ = [
     *normalization.__all__,
     *rnn.__all__,
     *rnn_scan.__all__,
+    *stack.__all__,
 ]
