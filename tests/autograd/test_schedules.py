@@ -12,6 +12,7 @@ from rlcore.autograd.optimizers.schedules import (
     LinearShift,
     MultistepShift,
     PolynomialShift,
+    SlowStart,
     StepShift,
     WarmupShift,
 )
@@ -36,6 +37,13 @@ CHAINERS = [
 @pytest.mark.parametrize(("schedule", "figures"), CHAINERS, ids=lambda v: type(v).__name__)
 def test_figures_of_chainer(schedule, figures):
     np.testing.assert_allclose([schedule(t) for t in range(len(figures))], figures, rtol=1e-11)
+
+
+def test_a_slow_start():
+    schedule = SlowStart(10, 12.8)  # 40, 30, 15 and 5 epochs of 10 updates
+    at = [0, 399, 400, 699, 700, 849, 850, 899]
+    shares = [0.5, 0.5, 0.075, 0.075, 0.01, 0.01, 0.001, 0.001]
+    np.testing.assert_allclose([schedule(t) for t in at], 12.8 * np.array(shares))
 
 
 def test_ends():

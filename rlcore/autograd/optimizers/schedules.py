@@ -1,7 +1,8 @@
 """Schedules: functions of the number of updates so far, to be given as a learning rate: `Adam(StepShift(...))`.
 
-Named after Chainer's trainer extensions, with their arguments but for `attr` and `optimizer`. They have no state: an
-optimizer that is resumed goes on where it was. For another attribute call them: `optimizer.momentum = schedule(t)`.
+All but SlowStart are named after Chainer's trainer extensions, with their arguments but for `attr` and `optimizer`. They
+have no state: an optimizer that is resumed goes on where it was. For another attribute call them:
+`optimizer.momentum = schedule(t)`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = [
-    "ExponentialShift", "InverseShift", "LinearShift", "MultistepShift", "PolynomialShift", "StepShift", "WarmupShift",
+    "ExponentialShift", "InverseShift", "LinearShift", "MultistepShift", "PolynomialShift", "SlowStart", "StepShift",
+    "WarmupShift",
 ]  # fmt: skip
 
 
@@ -91,6 +93,21 @@ class PolynomialShift:
         left = max(1 - t / self.max_count, 0)
         value = self.init * left**self.rate if left or self.rate >= 0 else math.inf
         return _towards(value, self.target, self.rate < 0)
+
+
+@dataclass(frozen=True)
+class SlowStart:
+    """Half of init for 40 epochs, then 0.075 of it for 30, 0.01 for 15, and 0.001 (Akiba et al. 2017, section 3.2).
+
+    updates: in an epoch. Theirs begin with RMSpropWarmup, and init is 0.1 for each 256 examples of a batch.
+    """
+
+    updates: float
+    init: float
+
+    def __call__(self, t: int) -> float:
+        epoch = t / self.updates
+        return self.init * next((share for end, share in ((40, 0.5), (70, 0.075), (85, 0.01)) if epoch < end), 0.001)
 
 
 @dataclass(frozen=True)
