@@ -33,7 +33,8 @@ class R2D2Config(DRQNConfig):
 class R2D2(DRQN):
     """DRQN with burn-in, double Q-learning over n steps, rescaled values, and prioritized sequences.
 
-    Its network sees observations alone; the paper's also saw the last action and reward.
+    Its network sees observations alone; the paper's also sees the last action and reward: `last_action_reward` of the
+    EnvConfig makes them part of what is observed.
     """
 
     Config = R2D2Config

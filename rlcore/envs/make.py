@@ -23,6 +23,7 @@ from rlcore.envs.wrappers import (
     ClipReward,
     FlattenObservation,
     FrameStack,
+    LastActionReward,
     NormalizeObservation,
     NormalizeReward,
     RandomizeAction,
@@ -58,6 +59,7 @@ class EnvConfig:
     flatten_obs: bool = False  # nested observations as one vector
     normalize_obs: bool = False  # by running mean and standard deviation, clipped to 10
     frame_stack: Count = 1  # newest observations seen as one
+    last_action_reward: bool = False  # observations come with the last action and reward, as R2D2's do in its paper
     reward_scale: Positive = 1.0  # factor of rewards
     normalize_reward: bool = False  # by the running standard deviation of the discounted return, clipped to 10
     reward_gamma: Fraction = 0.99  # discount of that return: give the agent's gamma
@@ -143,6 +145,7 @@ def wrapped(env: VectorEnv, config: EnvConfig) -> VectorEnv:
         (config.flatten_obs, FlattenObservation),
         (config.normalize_obs, NormalizeObservation),
         (config.frame_stack > 1, lambda env: FrameStack(env, config.frame_stack)),
+        (config.last_action_reward, lambda env: LastActionReward(env, 1.0 if config.atari == "dqn" else None)),
         (config.reward_scale != 1, lambda env: ScaleReward(env, config.reward_scale)),
         (config.normalize_reward, lambda env: NormalizeReward(env, config.reward_gamma)),
         (config.clip_reward is not None, lambda env: ClipReward(env, -config.clip_reward, config.clip_reward)),  # type: ignore[operator]

@@ -15,6 +15,7 @@ from rlcore.envs.wrappers import (
     ClipReward,
     FlattenObservation,
     FrameStack,
+    LastActionReward,
     NormalizeObservation,
     NormalizeReward,
     RandomizeAction,
@@ -29,9 +30,11 @@ from rlcore.envs.wrappers import (
 ALL = {
     "time_limit": (7, TimeLimit), "randomize_action": (0.5, RandomizeAction), "rescale_action": (True, RescaleAction),
     "flatten_obs": (True, FlattenObservation), "normalize_obs": (True, NormalizeObservation),
-    "frame_stack": (3, FrameStack), "reward_scale": (0.1, ScaleReward), "normalize_reward": (True, NormalizeReward),
-    "clip_reward": (2.0, ClipReward),
+    "frame_stack": (3, FrameStack), "last_action_reward": (True, LastActionReward), "reward_scale": (0.1, ScaleReward),
+    "normalize_reward": (True, NormalizeReward), "clip_reward": (2.0, ClipReward),
 }  # fmt: skip
+
+TRAINING = ("reward_scale", "normalize_reward", "clip_reward")  # for that alone
 
 
 def chain(env):
@@ -60,11 +63,11 @@ def test_all_of_them_come_in_order_and_rewards_stay_raw_for_evaluation():
     assert chain(env)[0] == [wrapper for _, wrapper in ALL.values()]
     second = evaluation_env(env, "Pendulum-v1", 4, 9, config)
     names, inner = chain(second)
-    assert names == [wrapper for name, (_, wrapper) in ALL.items() if "reward" not in name]
+    assert names == [wrapper for name, (_, wrapper) in ALL.items() if name not in TRAINING]
     assert (inner.n_envs, second.seed) == (4, 9)
-    moments = second.env.moments  # inside the stack of frames
-    assert moments is env.env.env.env.env.moments
-    assert not second.env.training
+    moments = second.env.env.moments  # inside the stack of frames
+    assert moments is env.env.env.env.env.env.moments
+    assert not second.env.env.training
 
 
 def test_settings_reach_their_wrappers():

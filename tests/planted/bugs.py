@@ -458,6 +458,42 @@ BUGS = [
         "full(advantage.shape, self.ent_coef, advantage.dtype)",
         "agents/test_a2c.py::test_an_update_is_the_papers",
     ),
+    Bug(
+        "V-trace's errors have ratios of any size", "returns",
+        "error = rho * (",
+        "error = np.exp(log_ratio) * (",
+        "test_returns.py::test_vtrace_by_hand",
+    ),
+    Bug(
+        "V-trace goes on over the end of an episode", "returns",
+        "trace = gamma * lam * c * goes_on",
+        "trace = gamma * lam * c * valid",
+        "test_returns.py::test_vtrace_ends_where_a_stream_is_cut",
+    ),
+    Bug(
+        "V-trace's policy gradient counts one step", "returns",
+        "discount * following - value",
+        "discount * next_value - value",
+        "test_returns.py::test_vtrace_is_the_papers_sum_of_products",
+    ),
+    Bug(
+        "IMPALA takes its own policy for the one that acted", "agents.impala",
+        "rollout_vtrace(columns, log_prob, value",
+        'rollout_vtrace(columns, columns["log_prob"], value',
+        "agents/test_impala.py::test_an_update_on_the_rows_of_an_older_policy_is_the_papers",
+    ),
+    Bug(
+        "APPO's surrogate keeps to the policy that acted", "agents.appo",
+        'return {"log_prob": log_prob, ',
+        "return {",
+        "agents/test_appo.py::test_an_update_on_the_rows_of_an_older_policy_is_ppos_on_vtrace",
+    ),
+    Bug(
+        "the state does not go on where others acted", "agents.on_policy",
+        "self.memory.keep(self.acting_model.distribution(obs, h)[1])",
+        "self.memory.keep(h)",
+        "agents/test_impala.py::test_rows_that_are_fed_are_learned_from_as_those_in_which_it_acted",
+    ),
     # continuous control
     Bug(
         "SAC takes the greater of two critics", "agents.sac",

@@ -3,6 +3,7 @@
 from rlcore.envs.wrappers.actions import ClipAction, RandomizeAction, RescaleAction
 from rlcore.envs.wrappers.base import Wrapper, innermost, learning, twin
 from rlcore.envs.wrappers.frame_stack import FrameStack
+from rlcore.envs.wrappers.last_action import LastActionReward
 from rlcore.envs.wrappers.normalize import NormalizeObservation, NormalizeReward
 from rlcore.envs.wrappers.observations import (
     CastObservation,
@@ -23,6 +24,7 @@ __all__ = [
     "EpisodeStatistics",
     "FlattenObservation",
     "FrameStack",
+    "LastActionReward",
     "NormalizeObservation",
     "NormalizeReward",
     "ObservationWrapper",

@@ -12,6 +12,7 @@ from rlcore.envs.wrappers import (
     EpisodeStatistics,
     FlattenObservation,
     FrameStack,
+    LastActionReward,
     NormalizeObservation,
     NormalizeReward,
     RandomizeAction,
@@ -40,6 +41,7 @@ STACK = [
     RescaleObservation,
     NormalizeObservation,
     lambda env: FrameStack(env, 3),
+    LastActionReward,
     FlattenObservation,
 ]
 SMALL = DQNConfig(
