@@ -112,8 +112,8 @@ class Chunk:
         self.buffer = np.zeros(layout.most, np.uint8)
         c = carve(layout.plan, self.buffer[HEADER:])
         self.obs, self.action, self.extra, self.reward = c["obs"], c["action"], c["extra"], c["reward"]
-        self.flags = c["flags"]
-        self.terminated, self.truncated, self.valid, self.final = self.flags
+        self.terminated, self.truncated, self.valid, self.final = c["flags"]
+        self._flags = c["flags"].reshape(-1).view(np.uint8).data
         offsets = iter(layout.offsets)
         self.finals = map_(lambda leaf: self._finals(leaf, next(offsets)), layout.obs)
         self.steps = self.n_finals = 0  # so far
@@ -168,15 +168,16 @@ class Chunk:
     # what a learner does
     def admit(self, header: Header, nbytes: int, source: int) -> None:
         """Take the message in the buffer for this chunk; ProtocolError unless its parts belong together."""
-        layout = self.layout
+        layout, n = self.layout, self.layout.steps * self.layout.n
+        flags = bytes(self._flags)
         if (header.steps, header.n) != (layout.steps, layout.n):
             what = f"is of {header.steps} steps of {header.n} streams, expected {layout.steps} of {layout.n}"
         elif nbytes != layout.fixed + header.finals * layout.record + header.episodes * EPISODE.itemsize:
             what = f"has {nbytes} bytes, with {header.finals} last observations and {header.episodes} episodes"
-        elif self.flags.view(np.uint8).max() > 1 or (self.terminated & self.truncated).any():
+        elif flags.strip(b"\0\1") or int.from_bytes(flags[:n], "little") & int.from_bytes(flags[n : 2 * n], "little"):
             what = "has flags that are none, or rows that are terminated and truncated"
-        elif (n := np.count_nonzero(self.final)) != header.finals:
-            what = f"has {header.finals} last observations, but {n} rows that should have one"
+        elif (found := flags.count(b"\1", 3 * n)) != header.finals:
+            what = f"has {header.finals} last observations, but {found} rows that should have one"
         elif header.episodes and not self._sound(header):
             what = "tells of episodes in steps or streams that there are not"
         else:

@@ -22,6 +22,7 @@ from rlcore.parallel.wire import BYE, CHUNK, DOWN, HEADER, HELLO, LAYOUT, STOP, 
 
 UNRECEIVED = 2  # messages to an actor that wait to be received, at most: it takes the newest
 TELL_S = 1.0  # between two reports of how quick the actors are
+BACK_S = 5.0  # for one to come back when none is left; or a signal, that has ended them, to come here
 LEAVE_S = 30.0  # for actors to end a step, and to say that they go
 
 
@@ -70,10 +71,8 @@ class Crew:
     def take(self, n: int) -> list[Sender]:
         """Chunks of n actors, of all if there are fewer, in the order of the actors; none after a signal."""
         taken: dict[int, Sender] = {}
-        while len(taken) < min(n, len(left := self.left)) or not taken:
-            if not left:
-                raise RuntimeError("no actor is left: all have died or gone, and nobody acts for the learner")
-            found = soon(lambda: self._look(taken) or any(signals.pending() for signals in self.signals))
+        while len(taken) < min(n, len(self.left)) or not taken:
+            found = self._next(taken)
             if found is True:
                 return []
             if isinstance(found, Sender):
@@ -82,6 +81,19 @@ class Crew:
         if self.recording is not None:
             self.recording.add([(sender.index, sender.chunk.header) for sender in senders])
         return senders
+
+    def _next(self, taken: Collection[int]) -> Any:
+        """What _look finds, waited for; True after a signal."""
+
+        def found() -> Any:
+            return self._look(taken) or any(signals.pending() for signals in self.signals)
+
+        if self.left:
+            return soon(found)
+        try:
+            return wait_for(found, BACK_S)
+        except TimeoutError:
+            raise RuntimeError("no actor is left: all have died or gone, and nobody acts for the learner") from None
 
     def _look(self, taken: Collection[int]) -> Any:
         """A sender whose chunk has come, not of those taken; something true if an actor has gone."""

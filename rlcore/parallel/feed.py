@@ -64,6 +64,6 @@ class Feed:
     def weights(self, rank: int) -> np.ndarray:
         """The message of the agent's weights."""
         state = to_cpu(self.agent.actor.flat_state)
-        message = np.zeros(HEADER + -(-state.nbytes // 8) * 8, np.uint8)
-        message[HEADER : HEADER + state.nbytes] = state.view(np.uint8)
+        message = np.empty(HEADER + state.nbytes, np.uint8)
+        message[HEADER:] = state.view(np.uint8)
         return seal(message, Header(WEIGHTS, rank, number=self.version_t, weights=self.version))

@@ -334,7 +334,8 @@ def test_a_dead_actor_is_told_of_once_and_the_others_go_on(cls, settings):
     assert min(first, third) > 200
 
 
-def test_no_actor_left_is_an_error():
+def test_no_actor_left_is_an_error(monkeypatch):
+    monkeypatch.setattr(crew, "BACK_S", 0.2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         error, *_ = run_threads(3, dying, 40, (1, 2), elastic=True)
@@ -357,6 +358,35 @@ def test_an_actor_comes_back():
     agent, _, again = run_threads(3, work)
     assert again > 100
     assert whole(agent.replay) == [10, 11, 20, 21, 50, 51]
+
+
+def test_the_only_actor_comes_back():
+    def work(comm):
+        env = counters(comm.rank)
+        agent = agent_of(DQN, env, comm.rank, **SMALL)
+        if not comm.rank:
+            return learn(agent, comm, 200)
+        act(agent, env, comm, 1, 5, [lambda t, step, stats: t >= 66])
+        time.sleep(0.05)
+        return act(agent, counters(5), comm, 1, 5)
+
+    assert run_threads(2, work)[0] == 200
+
+
+def test_a_signal_that_comes_after_the_actors_have_gone_ends_the_run():
+    signals = Signals()
+
+    def work(comm):
+        env = chain(comm.rank)
+        agent = agent_of(DQN, env, comm.rank, **SMALL)
+        if not comm.rank:
+            return learn(agent, comm, 10**9, [signals])
+        acted = act(agent, env, comm, 1, 5, [lambda t, step, stats: t >= 60])
+        time.sleep(0.05)
+        signals.received = "SIGTERM"
+        return acted
+
+    assert run_threads(3, work) == [120, 60, 60]
 
 
 def test_an_actor_without_a_learner_ends():
@@ -395,7 +425,7 @@ def by_hand(comm, messages):
 
 
 @pytest.mark.fault(21)
-def test_messages_that_are_none_are_dropped_and_counted_and_the_run_goes_on():
+def test_messages_that_are_none_are_dropped_and_counted_and_the_run_goes_on(monkeypatch):
     rng = np.random.default_rng(0)
     told = []
 
@@ -429,12 +459,9 @@ def test_messages_that_are_none_are_dropped_and_counted_and_the_run_goes_on():
         learn(agent, comm, 10**9, [hook])
         return agent
 
-    before, crew.TELL_S = crew.TELL_S, 0.01
-    try:
-        with pytest.warns(RuntimeWarning, match="1000 bytes from rank 2 .*; it is dropped") as warned:
-            agent, *_ = run_threads(3, work)
-    finally:
-        crew.TELL_S = before
+    monkeypatch.setattr(crew, "TELL_S", 0.01)
+    with pytest.warns(RuntimeWarning, match="1000 bytes from rank 2 .*; it is dropped") as warned:
+        agent, *_ = run_threads(3, work)
     assert len([w for w in warned if "dropped" in str(w.message)]) == 1
     assert told[-1] == 9
     assert whole(agent.replay) == [10, 11]
@@ -452,7 +479,7 @@ def test_behind_a_chunk_that_was_lost_a_stream_begins_anew():
                 if opened(array, 1, range(9)).kind == CHUNK:
                     seen.append(1)
                     if len(seen) % 3 == 0:
-                        array[HEADER] ^= 1
+                        array[30] ^= 1
                 return send(array, dest, tag)
 
             comm.send = damaged
