@@ -21,7 +21,7 @@ LAYERS = (  # imports go down only; a name stands for a module or for all of a p
     "parallel.local parallel.mail "
     "parallel.roles parallel.scatter parallel.wire",
     "networks bodies heads actor_critic q_networks continuous distributions "
-    "returns losses explorers noise buffers envs",
+    "returns losses explorers noise buffers envs parallel.collectives parallel.exchange",
     "agents parallel.chunk",
     "harness parallel.actor parallel.crew parallel.feed parallel.learner parallel.schedule "
     "parallel.data_parallel parallel.hogwild parallel.hogwild_worker "

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from rlcore.parallel.devices import Devices
+from rlcore.parallel.heartbeat import beat
+
 ANY = -1  # any source, any tag
 SHORT, LONG = 50e-6, 500e-6  # seconds that a waiting rank sleeps, at first and in the end: a reaction of 0.3 ms
 LARGE = 1 << 16  # bytes: from here on a second exchange is cheaper than a copy
@@ -43,6 +46,7 @@ def wait_for(condition: Callable[[], T | None], timeout_s: float = math.inf) -> 
     """
     end, pause = time.monotonic() + timeout_s, SHORT
     while True:
+        beat()
         found = condition()
         if found is not None and found is not False:
             return found
@@ -67,6 +71,7 @@ class Pending(ABC):
 class Comm(ABC):
     """A group of ranks. Collective calls are made by all of them in the same order; arrays are changed in place.
 
+    Arrays may lie on GPUs: those of a collective call then do so on all ranks, see `Devices`.
     Any call may raise RankLost where ranks may die; a collective one does so sooner or later on all that are left,
     which then go on with `shrink()`. Messages between those left come through all the same.
     """
@@ -76,6 +81,7 @@ class Comm(ABC):
     local_rank: int  # among the ranks of this machine, by which a rank takes its GPU
     local_size: int
     failed: set[int]  # ranks known to be dead
+    concurrent = True  # whether communicators may be used by threads at the same time, each by one
 
     @abstractmethod
     def sum_(self, array: Any) -> Any:
@@ -134,6 +140,8 @@ class Comm(ABC):
         with the weight behind the numbers; of an array larger than LARGE the weights go ahead, so that it need not be
         copied: at 1 MB this takes 30 µs more than a sum, and not 200.
         """
+        if not isinstance(array, np.ndarray):
+            return self.devices.mean_(array, weight)
         if array.nbytes > LARGE and array.flags.c_contiguous and array.dtype.char in "fd":
             total = float(self.sum_(np.array([weight], np.float64))[0])
             if weight and total:
@@ -154,6 +162,13 @@ class Comm(ABC):
         total = float(buffer[-1])
         np.multiply(numbers, 1 / total if total else 0.0, out=array, casting="same_kind")
         return total
+
+    @property
+    def devices(self) -> Devices:
+        """What serves arrays of GPUs, from the first such array on."""
+        if "_gpus" not in self.__dict__:  # cached_property locks in Python 3.11, and ranks in threads would wait
+            self._gpus = Devices(self)
+        return self._gpus
 
     def _check_parts(self, array: Any) -> None:
         if array.ndim == 0 or len(array) != self.size:

@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from rlcore.backend import to_cpu, xp_of
 from rlcore.parallel.base import ANY, Alone, Comm, Envelope, Pending, RankLost, wait_for
+from rlcore.parallel.launched import launched
 
 NATIVE = "bBhHiIlLqQfd"  # kinds of numbers that MPI adds
 PIECE = 1 << 30  # numbers in one call: MPI 3 counts up to 2^31 - 1
 LARGEST = (1 << 31) - 1  # bytes of a message, for the same reason
-SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")  # how launchers tell the number of ranks
+NOTHING = Envelope(-2, -2, 0)  # has been seen: of no rank, with no tag
 ULFM = "OMPI_MCA_mpi_ft_enable"  # what `mpiexec --with-ft ulfm` sets
 
 
@@ -28,22 +30,6 @@ def world() -> Comm:
     """
     ranks = launched()
     return Alone() if ranks == 1 else _connected(ranks)
-
-
-def launched() -> int:
-    """How many ranks the launcher of this process has started, by its environment; 1 without any, 0 if it does not say.
-
-    ValueError if that is not the number in RLCORE_RANKS.
-    """
-    given = os.environ.get("RLCORE_RANKS", "")
-    if given and not (given.isdecimal() and int(given)):
-        raise ValueError(f"RLCORE_RANKS must be a whole number of ranks, at least 1, got {given!r}")
-    name = next((name for name in SIZES if os.environ.get(name, "").isdecimal()), "")
-    ranks = int(os.environ[name]) if name else 0 if "PMIX_RANK" in os.environ else 1
-    if given and ranks and int(given) != ranks:
-        who = f"{name} says {ranks}" if name else "no MPI launcher has started this process"
-        raise ValueError(f"RLCORE_RANKS says {given} ranks, but {who}: start it with `rlcore launch`, mpiexec or srun")
-    return int(given) if given else ranks
 
 
 @cache
@@ -114,7 +100,8 @@ class MPIComm(Comm):
         self.failed: set[int] = set()
         self._told: set[int] = set()  # of these, those that probe() has told
         self.sent: list[Sent] = []
-        self._status = mpi.Status()
+        self._status, self._seen = mpi.Status(), NOTHING
+        self.concurrent = mpi.Query_thread() == mpi.THREAD_MULTIPLE
 
     def sum_(self, array: Any) -> Any:
         return self._reduce("sum_", array, self.MPI.SUM)
@@ -123,6 +110,8 @@ class MPIComm(Comm):
         return self._reduce("max_", array, self.MPI.MAX)
 
     def _reduce(self, what: str, array: Any, op: Any) -> Any:
+        if not isinstance(array, np.ndarray):
+            return getattr(self.devices, what)(array)
         numbers = array
         if array.dtype.char not in NATIVE:
             numbers = array.astype(_stand_in(what, array.dtype))
@@ -142,6 +131,8 @@ class MPIComm(Comm):
 
     def bcast_(self, array: Any, root: int = 0) -> Any:
         self._check_rank("bcast_", "root", root)
+        if not isinstance(array, np.ndarray):
+            return self.devices.bcast_(array, root)
         numbers = array if array.flags.c_contiguous else array.copy()
         try:
             for piece in _pieces(numbers.reshape(-1).view(np.uint8)):
@@ -153,6 +144,8 @@ class MPIComm(Comm):
         return array
 
     def allgather(self, array: Any) -> Any:
+        if not isinstance(array, (np.ndarray, np.generic)):
+            return self.devices.allgather(array)
         array = np.asarray(array)
         out = np.empty((self.size, *array.shape), array.dtype)
         self._exchange("allgather", self._comm.Allgather, array, out)
@@ -160,6 +153,8 @@ class MPIComm(Comm):
 
     def alltoall(self, array: Any) -> Any:
         self._check_parts(array)
+        if not isinstance(array, np.ndarray):
+            return self.devices.alltoall(array)
         out = np.empty(array.shape, array.dtype)
         self._exchange("alltoall", self._comm.Alltoall, array, out)
         return out
@@ -208,8 +203,7 @@ class MPIComm(Comm):
         for old in [old for old in self.sent if old.dropped]:
             with suppress(RankLost):
                 old.done()
-        if not array.flags.c_contiguous:
-            array = array.copy()
+        array = np.ascontiguousarray(to_cpu(array))
         try:
             request = self._mail.Issend(array.reshape(-1).view(np.uint8), dest, tag)
         except self.MPI.Exception as error:
@@ -230,26 +224,30 @@ class MPIComm(Comm):
                 raise lost from None
             found = self._mail.Iprobe(*where, status)  # what others have sent, now that the dead are known
         if found:
-            return Envelope(status.source, status.tag, status.Get_count(mpi.BYTE))
+            self._seen = Envelope(status.source, status.tag, status.Get_count(mpi.BYTE))
+            return self._seen
         if source == ANY and (news := self.failed - self._told):
             self._told |= news
             raise RankLost(news)
         return None
 
     def receive(self, out: Any, source: int, tag: int) -> Any:
-        envelope = self.probe(source, tag) or wait_for(lambda: self.probe(source, tag))
+        envelope = self._seen if self._seen[:2] == (source, tag) else self.probe(source, tag)
+        envelope = envelope or wait_for(lambda: self.probe(source, tag))
         if envelope.nbytes != out.nbytes:
             raise ValueError(
                 f"receive: the message of rank {envelope.source} with tag {envelope.tag} has {envelope.nbytes} bytes, "
                 f"expected {out.nbytes}"
             )
-        numbers = out if out.flags.c_contiguous else np.empty(out.shape, out.dtype)
+        self._seen = NOTHING
+        whole = isinstance(out, np.ndarray) and out.flags.c_contiguous
+        numbers = out if whole else np.empty(out.shape, out.dtype)
         try:
             self._mail.Recv(numbers.reshape(-1).view(np.uint8), envelope.source, envelope.tag)
         except self.MPI.Exception as error:
             raise self.lost(error, {envelope.source}) from None
         if numbers is not out:
-            out[...] = numbers
+            out[...] = xp_of(out).asarray(numbers)
         return out
 
     def lost(self, error: Any, ranks: set[int] = frozenset(), revoke: bool = False) -> Exception:  # type: ignore

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rlcore.backend import to_cpu, xp_of
 from rlcore.parallel.base import ANY, Comm, Envelope, Pending, RankLost
 
 MESSAGE, RECEIVED, SHARE, REFUSAL, LEAVE = range(5)  # kinds: of a send, its receipt, of a collective call, at the end
@@ -122,21 +123,31 @@ class LocalComm(Comm):
         return RankLost(self.members.index(member) for member in members.intersection(self.members))
 
     def sum_(self, array: Any) -> Any:
+        if not isinstance(array, np.ndarray):
+            return self.devices.sum_(array)
         return self._together("sum_", array, _added)
 
     def max_(self, array: Any) -> Any:
+        if not isinstance(array, np.ndarray):
+            return self.devices.max_(array)
         return self._together("max_", array, lambda parts: np.max(parts, 0))
 
     def bcast_(self, array: Any, root: int = 0) -> Any:
         self._check_rank("bcast_", "root", root)
+        if not isinstance(array, np.ndarray):
+            return self.devices.bcast_(array, root)
         return self._together(f"bcast_ from rank {root}", array, lambda parts: parts[root])
 
     def allgather(self, array: Any) -> Any:
+        if not isinstance(array, (np.ndarray, np.generic)):
+            return self.devices.allgather(array)
         array = np.asarray(array)
         return self._share("allgather", array.ravel(), np.concatenate).reshape(self.size, *array.shape)
 
     def alltoall(self, array: Any) -> Any:
         self._check_parts(array)
+        if not isinstance(array, np.ndarray):
+            return self.devices.alltoall(array)
         return self.allgather(array)[:, self.rank]
 
     def barrier(self) -> None:
@@ -171,7 +182,7 @@ class LocalComm(Comm):
         if member in post.box.dead or member in post.box.left or post.box.ended:
             raise self.lost({member})
         post.numbers += 1
-        data: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        data: Any = np.ascontiguousarray(to_cpu(array)).reshape(-1).view(np.uint8)
         post.put(member, Letter(MESSAGE, post.rank, self.context, tag, post.numbers, data=memoryview(data)))
         return Sent(self, member, post.numbers, array)
 
@@ -197,7 +208,7 @@ class LocalComm(Comm):
                     f"expected {out.nbytes}"
                 )
             del box.letters[place]
-        out[...] = np.frombuffer(letter.data, out.dtype).reshape(out.shape)
+        out[...] = xp_of(out).asarray(np.frombuffer(letter.data, out.dtype).reshape(out.shape))
         self.post.put(letter.source, Letter(RECEIVED, self.post.rank, number=letter.number))
         return out
 

@@ -10,8 +10,11 @@ import threading
 import numpy as np
 import pytest
 
+from rlcore.autograd import Variable
 from rlcore.autograd import links as L
+from rlcore.parallel import collectives as C
 from rlcore.parallel.base import ANY, LARGE, Envelope, RankLost, wait_for
+from rlcore.parallel.exchange import DoubleBuffered, Float16
 
 KINDS = [np.float32, np.float64, np.int64, np.uint8, np.float16]
 
@@ -221,6 +224,35 @@ def dropped(comm):
     comm.barrier()
 
 
+def exchanges(comm):
+    """Means in float16 and those that come one call later are means."""
+    x = np.full(600, comm.rank + 1, np.float32)
+    assert Float16(comm)(x, 2) == 2 * comm.size
+    np.testing.assert_allclose(x, (comm.size + 1) / 2, rtol=1e-3)
+    late = DoubleBuffered(comm)
+    for t in range(3):
+        x[...] = comm.rank + t
+        assert late(x) == (comm.size if t else 0)
+        comm.barrier()
+        np.testing.assert_allclose(x, (comm.size - 1) / 2 + t - 1 if t else 0)
+    late.close()
+
+
+def gradients(comm):
+    """Of the sum over ranks of the square of what all have gathered, and of what the next rank has sent."""
+    x = Variable(np.array([comm.rank + 1.0]))
+    y = C.allgather(comm, x)
+    (y * y).sum().backward()
+    assert x.grad == 2 * comm.size * (comm.rank + 1)
+    if comm.size > 1:
+        x.cleargrad()
+        thread = C.send(comm, x, (comm.rank + 1) % comm.size)
+        y = C.recv(comm, (comm.rank - 1) % comm.size, thread=thread)
+        (y * y).sum().backward()
+        assert x.grad == 2 * (comm.rank + 1)
+    comm.barrier()
+
+
 def refusals(comm):
     if comm.size == 1:
         for call in (lambda: comm.send(np.ones(1), 0), lambda: comm.receive(np.ones(1), 0, 0)):
@@ -237,7 +269,7 @@ def refusals(comm):
 
 CASES = [
     sums, maxima, means, means_without_some, broadcasts, broadcast_of_a_link, gathers, moments, splits,
-    synchronous_sends, order, sizes, dropped, refusals,
+    synchronous_sends, order, sizes, dropped, exchanges, gradients, refusals,
 ]  # fmt: skip
 
 

@@ -13,13 +13,14 @@ import pytest
 
 from rlcore.parallel import comm as module
 from rlcore.parallel.base import Alone
-from rlcore.parallel.comm import MPIComm, launched, world
+from rlcore.parallel.comm import MPIComm, world
+from rlcore.parallel.launched import SIZES, launched
 from tests.parallel import conformance, launching
 
 
 @pytest.fixture(autouse=True)
 def no_launcher(monkeypatch):
-    for name in (*module.SIZES, "PMIX_RANK", "RLCORE_RANKS"):
+    for name in (*SIZES, "PMIX_RANK", "RLCORE_RANKS"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -170,6 +171,7 @@ class Wire:
 
 def wired(error=OSError):
     mpi = SimpleNamespace(ERRORS_RETURN=0, COMM_TYPE_SHARED=0, Status=object, IN_PLACE=0, SUM=0, MAX=1, Exception=error)
+    mpi.Query_thread, mpi.THREAD_MULTIPLE = lambda: 3, 3
     return MPIComm(Wire(), mpi)
 
 
