@@ -29,7 +29,11 @@ CASES = {
     "dqn": (DQN, "chain", OFF),
     "prioritized": (DQN, "chain", {**OFF, "prioritized": True}),
     "sac": (SAC, "Pendulum-v1", OFF),
-    "ppo": (PPO, "chain", {"n_steps": 14, "batch_size": 7, "lstm_hidden_size": 4, "sequence_length": 7}),
+    "ppo": (
+        PPO,
+        "chain",
+        {"n_steps": 14, "batch_size": 14, "n_epochs": 2, "lstm_hidden_size": 4, "sequence_length": 7},
+    ),
 }
 
 
@@ -89,6 +93,10 @@ def test_the_part_of_the_first_rank_is_a_checkpoint_that_anything_reads(tmp_path
     assert "q" in load_state(path)["parts"]["agent"]
 
 
+def generators(agent):
+    return agent.replay._rng, agent.explorer._rng
+
+
 @pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 3), (2, 1), (1, 2), (4, 3)])
 def test_another_number_of_ranks_goes_on_from_networks_optimizers_counts_and_moments(tmp_path, before, after):
     saved = run_threads(before, run, tmp_path, 80)
@@ -99,7 +107,7 @@ def test_another_number_of_ranks_goes_on_from_networks_optimizers_counts_and_mom
         t = JointCheckpoint(comm, tmp_path, 10, env=env, agent=agent).restore()
         kept = agent.q.flat.copy(), deepcopy(agent.optimizer.state()), agent.n_updates, agent.t, len(agent.replay)
         moments = deepcopy(env.moments.state())
-        draws = agent.replay._rng.random(), agent.explorer._rng.random()
+        draws = [rng.random() for rng in generators(agent)]
         loop(comm)(agent, env, 120, (), t)
         return t, kept, moments, draws, agent.q.flat.copy()
 
@@ -116,7 +124,8 @@ def test_another_number_of_ranks_goes_on_from_networks_optimizers_counts_and_mom
     assert all(n > 0 for n in dealt)
     assert sum(dealt) <= sum(rows)
     assert sum(dealt) >= min(sum(rows), after * 64) * 0.6
-    assert len({draw for *_, draws, _ in found for draw in draws}) == 2 * after
+    fresh = run_threads(after, lambda comm: [r.random() for r in generators(parts_of(comm)[0])])
+    assert len({draw for *_, draws, _ in found for draw in draws} | set().union(*fresh)) == 4 * after
 
 
 def test_a_save_that_lacks_a_part_or_has_another_one_is_passed_over(tmp_path):

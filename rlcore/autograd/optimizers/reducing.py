@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 import rlcore.autograd.parameter as _parameter
 from rlcore.autograd.storage import Run, runs
 from rlcore.backend import to_cpu, xp_of
@@ -61,16 +59,15 @@ class Reducing:
     def _laid_out(self) -> tuple[Any, list[tuple[Any, Any]], int]:
         """The vector to reduce, the slices of it that are copies of gradients, and how many of its elements are such.
 
-        It is the memory of the gradients itself where these lie in one piece with room behind it; of float16 gradients
-        it is a copy in float32, in which weighted sums do not overflow.
+        It is the memory of the gradients itself where these lie in one piece with room behind it.
         """
         params = [self._params[i] for i, _ in self._active]
         found, n = runs(params), len(params)
         size = sum(run.stop - run.start for run in found)
-        if len(found) == 1 and params[0].dtype != np.float16 and _room(found[0]) >= n:
+        if len(found) == 1 and _room(found[0]) >= n:
             return found[0].buffer.grad[found[0].start : found[0].stop + n], [], size
         like = found[0].grad
-        vector = xp_of(like).empty(size + n, np.float32 if like.dtype == np.float16 else like.dtype)
+        vector = xp_of(like).empty(size + n, like.dtype)
         return vector, _pieces(vector, found), size
 
 

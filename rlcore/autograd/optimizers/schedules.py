@@ -1,7 +1,7 @@
 """Schedules: functions of the number of updates so far, to be given as a learning rate: `Adam(StepShift(...))`.
 
-All but SlowStart are named after Chainer's trainer extensions, with their arguments but for `attr` and `optimizer`. They
-have no state: an optimizer that is resumed goes on where it was. For another attribute call them:
+All but SlowStart are named after Chainer's trainer extensions, with their arguments but for `attr` and `optimizer`.
+They have no state: an optimizer that is resumed goes on where it was. For another attribute call them:
 `optimizer.momentum = schedule(t)`.
 """
 
