@@ -127,7 +127,7 @@ def whole(replay):
 
 
 def test_streams_of_several_actors_stay_apart():
-    agent, *_ = run(4, counters, DQN, SMALL, 1_500, 7)
+    agent, *_ = run(4, counters, DQN, SMALL, 1_500, 5)
     assert whole(agent.replay) == [10, 11, 20, 21, 30, 31]
     assert len(agent.replay) > 1_300
     _, _, _, kinds = transitions(agent.replay)

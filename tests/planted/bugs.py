@@ -661,6 +661,55 @@ BUGS = [
         "elif False:",
         "agents/test_descent.py::test_a_step_that_is_not_finite_is_left_out",
     ),
+    # actors and learners
+    Bug(
+        "weights come in the midst of a chunk", "parallel.actor",
+        "if not self.k:",
+        "if True:",
+        "parallel/test_actor.py::test_the_newest_weights_act_from_the_next_chunk_on",
+    ),
+    Bug(
+        "an actor's noise and state go on in the next episode", "parallel.actor",
+        "self.agent.forget(step.ended | ~step.valid)",
+        "pass",
+        "parallel/test_actor.py::test_what_is_sent_is_what_train_gives_an_agent",
+    ),
+    Bug(
+        "a chunk shows the first observation as the last", "parallel.chunk",
+        "put(final, at, map_(",
+        "map_(np.copy, map_(",
+        "parallel/test_chunk.py::test_the_rows_of_a_chunk_are_those_of_the_environment",
+    ),
+    Bug(
+        "streams go on over a chunk that was lost", "parallel.crew",
+        "if header.number > sender.number:",
+        "if False:",
+        "parallel/test_learner.py::test_behind_a_chunk_that_was_lost_a_stream_begins_anew",
+    ),
+    Bug(
+        "streams go on where an actor has come back", "parallel.crew",
+        "self.feed.cut(sender.stream, sender.n)",
+        "pass",
+        "parallel/test_learner.py::test_an_actor_comes_back",
+    ),
+    Bug(
+        "a learner updates behind a chunk, not between its rows", "parallel.feed",
+        "stats = agent.update()",
+        "stats = {}",
+        "parallel/test_learner.py::test_a_learner_updates_in_the_ratio_of_its_config",
+    ),
+    Bug(
+        "actors of all learners share the first one's streams", "parallel.crew",
+        "sender.stream, sender.version = sender.index * header.n, -1",
+        "sender.stream, sender.version = 0, -1",
+        "parallel/test_learner.py::test_streams_of_several_actors_stay_apart",
+    ),
+    Bug(
+        "an estimate bootstraps from a last observation that nobody acted on", "buffers.prioritized",
+        "known = there & (acted | over)",
+        "known = there",
+        "buffers/test_prioritized.py::test_new_transitions_have_the_error_of_the_values_that_acted",
+    ),
     # environments
     Bug(
         "an environment's timeouts are reported as ends", "envs.streams",
