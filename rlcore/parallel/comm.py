@@ -183,9 +183,9 @@ class MPIComm(Comm):
         if not self.elastic:
             raise RuntimeError("shrink: ranks may die only with Open MPI and `mpiexec --with-ft ulfm`")
         comm, last = self._comm, None
-        for _ in range(self.size + 1):  # one more may die meanwhile, and then one more
+        for again in range(self.size + 1):  # one more may die meanwhile, and then one more
             try:
-                if not comm.Is_revoked():
+                if (self.failed or again) and not comm.Is_revoked():
                     comm.Revoke()  # so that those who have not noticed come here too
                 comm = comm.Shrink()
                 return MPIComm(comm, self.MPI)
