@@ -14,7 +14,11 @@ from rlcore.autograd.optimizers import RMSprop
 from rlcore.buffers import Rollout
 from rlcore.explorers import Schedule
 from rlcore.harness.config import from_dict, to_dict
+from rlcore.parallel.data_parallel import join
+from rlcore.parallel.local import run_threads
 from rlcore.rng import generator
+from rlcore.stream import Step
+from rlcore.tree import map_
 from tests.agents.test_a2c import loss_by_loops
 from tests.agents.test_ppo import (
     ACTIONS,
@@ -265,6 +269,37 @@ def test_a_loaded_agent_goes_on_bit_for_bit(stop, lstm):
     other = trained(5, agent(config, 9))
     other.load(state)
     same(trained(21, other).state(), whole.state())
+
+
+@pytest.mark.parametrize("lstm", [None, 4])
+def test_ranks_that_learn_together_take_the_steps_of_one(lstm):
+    """On 2 and 3 streams of the same 5, of which one rank's have no transition in the second rollout."""
+    config = replace(SMALL, lstm_hidden_size=lstm, n_epochs=2, max_grad_norm=0.5)
+    one, rows = agent(config), []
+    actor, rng, obs = older(one), generator(3), batch_of(VECTOR, 5, generator(3))
+    for t in range(10):
+        _, extra = actor.act(obs)
+        step = random_step(VECTOR, 5, rng, ends=0.4, invalid=0.2)
+        step.valid[:2] &= t < 5
+        actor.forget(step.ended | ~step.valid)
+        rows.append((obs, step, extra))
+        obs = step.obs
+
+    def learned(learner, streams):
+        for obs, step, extra in rows:
+            step = Step(*map_(lambda a: a[streams], tuple(step[:6])), {})
+            learner.observe(obs[streams], None, step, map_(lambda a: a[streams], extra))
+            learner.update()
+        return learner.n_updates, learner.model.flat
+
+    def rank(comm):
+        return learned(join(agent(config, comm.rank), comm), [slice(2), slice(2, 5)][comm.rank])
+
+    n_updates, expected = learned(one, slice(None))
+    assert n_updates == 4
+    for n, found in run_threads(2, rank):
+        assert n == 4
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-5)
 
 
 def test_what_it_cannot_do_is_said():
