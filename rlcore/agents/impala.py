@@ -33,8 +33,8 @@ class IMPALA(A2C):
     """A2C that is right where another policy acted, such as an older one: its returns and gradients are V-trace's.
 
     What acted is known by the log_prob of its actions in `extra`; all values are of the network as it is now. The loss
-    is a mean over rows; the paper takes the sum, which is the same with so many times the max_grad_norm and, of
-    RMSprop, the rms_prop_eps.
+    is a mean over n rows; the paper takes the sum, which is the same with n times the max_grad_norm and, of RMSprop
+    with eps_inside_sqrt, n^2 times the rms_prop_eps.
     """
 
     Config = IMPALAConfig
