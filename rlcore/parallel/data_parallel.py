@@ -81,13 +81,14 @@ def loop(comm: Comm) -> Callable[..., int]:
 
     def together(agent: Agent, env: VectorEnv, steps: int, hooks: Sequence[Hook] = (), t: int = 0) -> int:
         refuse_differences(comm, {"n_envs": str(env.n_envs), "rows": f"{t} of {steps}"})
-        shared, wishes = SharedMoments(env, comm), [False]
+        shared, wish = SharedMoments(env, comm), np.zeros(1)
 
         def leave(t: int, step: Step, stats: dict[str, Any]) -> bool:
-            wishes[0] |= any([hook(t, step, stats) for hook in hooks])  # noqa: C419  a list: every hook runs
-            if t // env.n_envs % EVERY:
-                return False
-            return shared.exchange(wishes[0])
+            meet = t // env.n_envs % EVERY == 0
+            if meet:
+                shared.exchange()  # before the hooks, of which one may save what the run goes on from
+            wish[0] = max(wish[0], any([hook(t, step, stats) for hook in hooks]))  # noqa: C419  every hook runs
+            return meet and bool(comm.max_(wish)[0])
 
         return train(agent, env, steps, [leave], t)
 

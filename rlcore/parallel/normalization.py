@@ -33,21 +33,20 @@ class SharedMoments:
                 comm.bcast_(moments.var)
                 moments.share()
 
-    def exchange(self, flag: bool = False) -> bool:
-        """Take in the rows that the other ranks have seen since the last exchange; whether the flag is set on any.
+    def exchange(self) -> None:
+        """Take in the rows that the other ranks have seen since the last exchange, if there are moments to move.
 
         The rows of all ranks are counted in order of rank, so that the moments are the same on all, bit for bit.
         """
         if not self.moments:
-            return bool(self.comm.max_(np.array([flag], np.float64))[0])
+            return
         own = [np.concatenate(([m.own.count], m.own.mean, m.own.var)) for m in self.moments if m.own is not None]
-        everybodys = self.comm.allgather(np.concatenate((*own, [flag])))
+        everybodys = self.comm.allgather(np.concatenate(own))
         at = 0
         for moments in self.moments:
             d = len(moments.mean)
             moments.join([(p[at], p[at + 1 : at + 1 + d], p[at + 1 + d : at + 1 + 2 * d]) for p in everybodys])
             at += 1 + 2 * d
-        return bool(everybodys[:, -1].any())
 
 
 def moments_of(env: VectorEnv) -> Iterator[Moments]:
