@@ -15,6 +15,7 @@ from rlcore.parallel.chunk import side_by_side
 from rlcore.parallel.crew import Crew
 from rlcore.parallel.data_parallel import join
 from rlcore.parallel.feed import Feed
+from rlcore.parallel.heartbeat import beat, essential
 from rlcore.parallel.roles import Roles
 from rlcore.parallel.schedule import Recording
 
@@ -49,23 +50,29 @@ def learn(
         )
     if recording is not None and learners > 1:
         raise ValueError("learn: what one learner learns from is recorded; leave recording out, or take one learner")
+    essential()
     together = group_of(agent, comm, learners)
     feed = Feed(agent, steps, hooks, t, whole=together is not None)
     crew = Crew(comm, roles, feed, hooks, chunk_steps(agent, None) if on_policy else None, recording)
     most = (len(actors) if batch is None else batch) if on_policy else 1
     if recording is not None:
         recording.begin(feed.t, feed.version, len(actors))
-    while True:
-        taken = [] if feed.over else crew.take(most)
-        if agreed(together, not taken):
-            break
-        told = crew.told(taken)
-        feed(side_by_side([sender.chunk for sender in taken]), 0 if on_policy else taken[0].stream, told)
-        for sender in taken:
-            crew.answer(sender)
-    crew.stop()
-    if recording is not None:
-        recording.end(feed.t)
+    try:
+        while True:
+            beat()
+            taken = [] if feed.over else crew.take(most)
+            if agreed(together, not taken):
+                break
+            told = crew.told(taken)
+            feed(side_by_side([sender.chunk for sender in taken]), 0 if on_policy else taken[0].stream, told)
+            for sender in taken:
+                crew.answer(sender)
+        crew.stop()
+        if recording is not None:
+            recording.end(feed.t)
+    finally:
+        if recording is not None:
+            recording.close()
     return feed.t
 
 

@@ -30,7 +30,8 @@ class Recording:
     """Writes the order of a run into a file of JSON lines, which is begun anew.
 
     They are {"format", "t", "version", "actors"}, then {"hello": actor}, {"round": [[actor, number of its chunk,
-    version of the weights that acted], ...]} of what was learned from together, and in the end {"end": t}.
+    version of the weights that acted], ...]} of what was learned from together, and in the end {"end": t}: not after an
+    error, which comes again when the run does.
     """
 
     def __init__(self, path: str | Path):
@@ -52,6 +53,8 @@ class Recording:
 
     def end(self, t: int) -> None:
         self._write({"end": t})
+
+    def close(self) -> None:
         if self._file is not None:
             self._file.close()
 

@@ -80,6 +80,17 @@ def test_a_run_that_a_hook_has_ended_in_the_midst_of_a_chunk_is_the_same_again(t
     equal(agent, again(tmp_path / "order", "dqn")[1])
 
 
+def test_an_error_comes_again(tmp_path):
+    def hook(t, step, stats):
+        if t == 444:
+            raise KeyError(t)
+
+    with pytest.raises(KeyError, match="444"):
+        recorded(tmp_path / "order", "dqn", [hook])
+    with pytest.raises(KeyError, match="444"):
+        again(tmp_path / "order", "dqn", hooks=[hook])
+
+
 def test_actors_that_have_come_back_are_the_same_again(tmp_path):
     agent = recorded(tmp_path / "order", "dqn", leaves=(2,))
     lines = (tmp_path / "order").read_text()
