@@ -1,9 +1,10 @@
-"""On a GPU: an update captured in a CUDA graph against the eager one; both are checked to reach the same numbers."""
+"""On one GPU: updates in a CUDA graph against eager ones on the same numbers, NCCL against the way by the host."""
 
 from timing import COUNT, PAIRS, Row, Skipped, paired, table, µs
 
 # isort: split
 from collections.abc import Callable, Iterator
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 from rlcore.autograd import functions as F
 from rlcore.autograd import optimizers
 from rlcore.networks import NatureCNN, mlp
+from rlcore.parallel.base import Alone
+from rlcore.parallel.devices import Devices
 from rlcore.rng import generator
 
 NETWORKS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {  # and the shape of a batch
@@ -96,12 +99,34 @@ def row(name: str) -> Row | Skipped:
     return Row(what, µs(pair.ours), f"{µs(pair.other)} eager", pair.ratio, 1, "x")
 
 
+def exchange(what: str) -> Row | Skipped:
+    """A sum over one rank of as many numbers as a Nature CNN has: what NCCL and the stages themselves take."""
+    import cupy
+
+    try:
+        from cupy.cuda import nccl
+
+        only = nccl.NcclCommunicator(1, nccl.get_unique_id(), 0)
+    except (ImportError, AttributeError, RuntimeError) as error:
+        return Skipped(what, f"skipped: no NCCL here ({type(error).__name__}: {error})")
+    numbers = cupy.zeros(NatureCNN(rng=generator(0)).flat.size, np.float32)
+    ours, staged = Devices(Alone()), Devices(Alone())
+    ours.nccl = only  # which `Devices` leaves out for one rank
+    with cupy.cuda.Stream(non_blocking=True) as stream:
+        sides = [partial(seconds, partial(d.sum_, numbers), stream) for d in (ours, staged)]
+        for side in sides:
+            side()
+        pair = paired([(sides[0](), sides[1]()) for _ in range(PAIRS)])
+    return Row(what, µs(pair.ours), f"{µs(pair.other)} by the host", pair.ratio, 1, "x")
+
+
 def rows() -> Iterator[Row | Skipped]:
     if skipped := list(missing_gpu("updates in a CUDA graph")):
         yield from skipped
         return
     for name in NETWORKS:
         yield row(name)
+    yield exchange("sum of 6.7 MB on one GPU, NCCL")
 
 
 if __name__ == "__main__":

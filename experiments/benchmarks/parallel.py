@@ -280,10 +280,14 @@ def rows(blocks: int = BLOCKS) -> Iterator[Row | Skipped]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--blocks", type=int, default=BLOCKS, help="blocks behind every median")
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
     parser.add_argument("--part", help=argparse.SUPPRESS)  # as a rank of one
     options = parser.parse_args()
     if options.part is None:
-        print(timing.table(rows(options.blocks)), f"\nmedians of {options.blocks} turns, one thread a rank")
+        text = f"{timing.table(rows(options.blocks))}\n\nMedians of {options.blocks} turns, one thread a rank."
+        print(text)
+        if options.write:
+            timing.write("ranks", text)
         return
     found = part(options.part, options.blocks)
     if world().rank == 0:
