@@ -134,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # options with underscores, which tyro takes as well, in the one form that is looked for here
     own = argv.index("--") if argv[:1] == ["launch"] and "--" in argv else len(argv)  # what follows is another's
     ours = [re.sub(r"^--[^=]+", lambda option: option[0].replace("_", "-"), word) for word in argv[:own]]
-    argv = [*("--n" if word == "-n" and own else word for word in ours), *argv[own:]]
+    argv = [*("--n" if word == "-n" and argv[0] == "launch" else word for word in ours), *argv[own:]]
     if argv == ["--version"]:
         print(f"rlcore {rlcore.__version__}")
         return

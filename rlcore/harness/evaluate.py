@@ -16,6 +16,7 @@ from rlcore.envs.wrappers import learning
 from rlcore.harness.loop import due
 from rlcore.harness.record import Recorder
 from rlcore.harness.storage import save_state
+from rlcore.parallel.heartbeat import beat
 from rlcore.stream import Step
 
 LONG = 100_000  # steps after which somebody who waits for the first episode is told
@@ -46,6 +47,7 @@ def evaluate(
         if stop is not None and stop():
             raise PutOff
         obs, k = step.obs, k + 1
+        beat()
         if "episode" in step.info:
             for i, total, length in zip(*step.info["episode"]):
                 if number[i] < episodes:

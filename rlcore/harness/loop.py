@@ -7,6 +7,7 @@ from typing import Any
 
 from rlcore.agents.base import Agent
 from rlcore.envs.base import VectorEnv
+from rlcore.parallel.heartbeat import beat
 from rlcore.stream import Step
 
 Hook = Callable[[int, Step, dict[str, Any]], "bool | None"]
@@ -32,6 +33,7 @@ def train(agent: Agent, env: VectorEnv, steps: int, hooks: Sequence[Hook] = (), 
         agent.observe(obs, action, step, extra)
         stats = agent.update()
         obs, t = step.obs, t + env.n_envs
+        beat()
         if any([hook(t, step, stats) for hook in hooks]):  # noqa: C419  a list: every hook runs
             break
     return t

@@ -12,95 +12,18 @@ import traceback
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from time import monotonic_ns
 from types import TracebackType
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from rlcore.parallel.base import Comm, RankLost
-from rlcore.parallel.comm import SIZES, ULFM
+from rlcore.parallel.heartbeat import FAILED, LEFT, Slot, slot_here
+from rlcore.parallel.launched import SIZES
 
 ORDERLY = (0, 75, 130)  # exit codes of ranks that leave together: done, saved for a scheduler, saved after Ctrl-C
-RUNS, LEFT, FAILED = 1, 2, 3  # what has become of a rank; 0: it has not come yet
-RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")  # how launchers tell a rank, beside comm.SIZES
+RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")  # how launchers tell a rank, beside launched.SIZES
+ULFM = "OMPI_MCA_mpi_ft_enable"  # what `mpiexec --with-ft ulfm` sets
 STARTERS = ("<frozen runpy>", runpy.__file__, str(Path(__file__).with_name("rank.py")))  # of scripts
-
-
-class Slot:
-    """What a rank shares with the launcher: numbers in a file that both have mapped."""
-
-    PID, STATE, CODE, BEAT, ESSENTIAL, JOINED, WIDTH = 0, 1, 2, 3, 4, 5, 8  # 64 bytes, a cache line of its own
-
-    def __init__(self, numbers: np.ndarray):
-        self.numbers = numbers
-
-    @classmethod
-    def all_in(cls, path: Path, ranks: int, new: bool = False) -> list[Slot]:
-        """The slots of a file, one a rank; ValueError if it is not of so many."""
-        if not new and path.stat().st_size != ranks * cls.WIDTH * 8:
-            raise ValueError(f"{path} is not of {ranks} ranks")
-        table = np.asarray(np.memmap(path, np.int64, "w+" if new else "r+", shape=(ranks, cls.WIDTH)))
-        return [cls(row) for row in table]
-
-    @property
-    def pid(self) -> int:
-        return int(self.numbers[self.PID])
-
-    @property
-    def state(self) -> int:
-        return int(self.numbers[self.STATE])
-
-    @property
-    def code(self) -> int:
-        return int(self.numbers[self.CODE])
-
-    @property
-    def beat(self) -> int:
-        """When it last beat, 0 if never: nanoseconds of the machine's monotonic clock."""
-        return int(self.numbers[self.BEAT])
-
-    @property
-    def essential(self) -> bool:
-        return bool(self.numbers[self.ESSENTIAL])
-
-    @property
-    def joined(self) -> bool:
-        """Whether one that has failed was in MPI then; a job cannot outlive one that was not."""
-        return bool(self.numbers[self.JOINED])
-
-    def come(self) -> None:
-        self.numbers[self.PID] = os.getpid()
-        self.numbers[self.STATE] = RUNS
-
-    def go(self, state: int, code: int) -> None:
-        self.numbers[self.CODE] = code
-        self.numbers[self.STATE] = state
-
-
-_slot: Slot | None = None  # this process's, if a launcher watches over it
 _guarded = False  # by the guard that is outermost
-
-
-def take(slot: Slot | None) -> None:
-    """Beat in a slot from now on, or nowhere."""
-    global _slot
-    _slot = slot
-
-
-def beat(*step: Any) -> None:
-    """Say that this rank's work goes on: call it once a step, also as a hook, and a turn of a loop that waits.
-
-    A rank that has beaten, and then does not for `rlcore launch --heartbeat` seconds, is taken for hung and ended.
-    """
-    if _slot is not None:
-        _slot.numbers[Slot.BEAT] = monotonic_ns()
-
-
-def essential() -> None:
-    """Say that nothing goes on without this rank, a learner say: an elastic job that loses it is started again."""
-    if _slot is not None:
-        _slot.numbers[Slot.ESSENTIAL] = 1
 
 
 class Tombstone(NamedTuple):
@@ -178,8 +101,8 @@ class guard:
         code = 0 if error is None else code_of(error)
         if error is not None and code not in ORDERLY:
             fail(error, trace, code, self.comm)
-        elif self.outermost and _slot is not None:
-            _slot.go(LEFT, code)
+        elif self.outermost and (slot := slot_here()) is not None:
+            slot.go(LEFT, code)
         if self.outermost:
             _guarded = False
 
@@ -212,9 +135,9 @@ def fail(error: BaseException, trace: TracebackType | None, code: int, comm: Com
             print(f"rank {rank} has failed:\n{text}", file=sys.stderr)
             sys.stderr.flush()
             sys.stdout.flush()
-    if _slot is not None:
-        _slot.numbers[Slot.JOINED] = joined
-        _slot.go(FAILED, code)
+    if (slot := slot_here()) is not None:
+        slot.numbers[Slot.JOINED] = joined
+        slot.go(FAILED, code)
     if not joined:
         return
     if elastic():
@@ -230,7 +153,7 @@ def elastic() -> bool:
 def traceback_of(error: BaseException, trace: TracebackType | None) -> str:
     """What Python prints of an exception that nobody has caught, from the first line of the script on."""
     if isinstance(error, SystemExit):
-        return f"sys.exit({error.code!r})"
+        return error.code if isinstance(error.code, str) else f"sys.exit({error.code!r})"
     start = trace
     while start is not None and start.tb_frame.f_code.co_filename in STARTERS:
         start = start.tb_next

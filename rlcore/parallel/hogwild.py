@@ -23,6 +23,7 @@ from rlcore.envs.single import maker
 from rlcore.envs.worker_process import GoneError, Worker
 from rlcore.harness.loop import Hook, train
 from rlcore.harness.record import Recorder
+from rlcore.parallel.heartbeat import beat
 from rlcore.parallel.hogwild_worker import NOT_YET, Job, MakeAgent, MakeEnv, Report, Shared, learn, plan_of
 from rlcore.stream import Step
 
@@ -119,6 +120,7 @@ class Crew:
         recorders = [hook for hook in hooks if isinstance(hook, Recorder)]
         while True:
             sleep(TURN)
+            beat()
             now = monotonic()
             reports = self._hear(min(now - last, 1.0), left)  # less than it was after Ctrl-Z, say
             before, t, last = t, self.start_t + sum(self.shared.rows), now

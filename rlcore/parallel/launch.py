@@ -11,8 +11,8 @@ from itertools import count
 from subprocess import TimeoutExpired
 from time import monotonic
 
-from rlcore.parallel.comm import SIZES
 from rlcore.parallel.faults import RANKS
+from rlcore.parallel.launched import SIZES
 from rlcore.parallel.mpiexec import find_mpi
 from rlcore.parallel.processes import Workplace
 from rlcore.parallel.supervise import Job, Settings, say

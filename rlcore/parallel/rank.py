@@ -12,8 +12,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from threading import Thread
 
-from rlcore.parallel import faults
-from rlcore.parallel.faults import Slot, code_of, guard, rank_here, traceback_of
+from rlcore.parallel.faults import ORDERLY, code_of, guard, rank_here, traceback_of
+from rlcore.parallel.heartbeat import Slot, take
 
 SLOTS, ALIVE, STACK = "ranks", "alive", "stack-{}"  # files in the folder of a job
 
@@ -38,7 +38,7 @@ def main() -> None:
 
 def _last(end: SystemExit) -> int | str | None:
     """What the process ends with: to mpiexec an orderly end is 0, for another would end the ranks that still save."""
-    return 0 if code_of(end) in faults.ORDERLY else end.code
+    return 0 if code_of(end) in ORDERLY else end.code
 
 
 def join(folder: Path, ranks: int) -> None:
@@ -51,7 +51,7 @@ def join(folder: Path, ranks: int) -> None:
         sys.exit("rlcore: the launcher has ended, or is on another machine: there start the script by mpiexec or srun")
     slot = Slot.all_in(folder / SLOTS, ranks)[rank]
     slot.come()
-    faults.take(slot)
+    take(slot)
     stack = open(folder / STACK.format(rank), "w")  # noqa: SIM115  open to the end
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR2, stack)

@@ -14,14 +14,15 @@ from threading import Thread
 from time import monotonic, sleep
 from typing import IO
 
-from rlcore.parallel.faults import FAILED, LEFT, RUNS, Slot, bury, tombstones
+from rlcore.parallel.faults import bury, tombstones
+from rlcore.parallel.heartbeat import FAILED, LEFT, RUNS, Slot
 from rlcore.parallel.mpiexec import TAGS
 from rlcore.parallel.processes import Process, Workplace
 from rlcore.parallel.rank import ALIVE, SLOTS, STACK
 from rlcore.parallel.verdict import INTERRUPTED, KILLED, REQUEUE, Ended, meaning, verdict, vital
 
 FOLLOW_S = 2.0  # for mpiexec to end a job of which a rank has failed or died
-LEAVE_S = 10.0  # for ranks to follow the first that has left after Ctrl-C
+LEAVE_S = 10.0  # for ranks to follow the first that has left after Ctrl-C, and for MPI to end when all have
 DUMP_S = 0.3  # for a hung rank to write its stack
 
 
@@ -73,7 +74,7 @@ class Job:
         self.slots = Slot.all_in(self.folder / SLOTS, settings.ranks, new=True)
         self.ranks: dict[int, Rank] = {}
         self.told = ""  # the signal that was passed on
-        self.lost_at = self._doomed_at = self._left_at = self._killed_at = 0.0
+        self.lost_at = self._doomed_at = self._over_at = self._left_at = self._killed_at = 0.0
         self._why: Ended | None = None  # of the kill
         os.mkfifo(self.folder / ALIVE, 0o600)
         self._alive = os.open(self.folder / ALIVE, os.O_RDWR)  # which ranks read until this process has ended
@@ -169,9 +170,9 @@ class Job:
             self._doomed_at = self._doomed_at or now
             if now - self._doomed_at > (0 if self.elastic else FOLLOW_S):
                 self.kill(Ended(KILLED, f"{lost[0]} has died", again=True))
-        elif len(self.ranks) == len(self.slots) and all(rank.dead for rank in self.ranks.values()):
-            self._doomed_at = self._doomed_at or now
-            if now - self._doomed_at > LEAVE_S:
+        elif len(self.ranks) == len(self.slots) and not working:
+            self._over_at = self._over_at or now
+            if now - self._over_at > LEAVE_S:  # MPI_Finalize hangs now and then when ranks have died
                 self.kill(Ended(KILLED, "mpiexec did not end with its ranks", again=True))
         if self.told == "SIGINT" and any(rank.slot.state == LEFT for rank in self.ranks.values()):
             self._left_at = self._left_at or now

@@ -6,7 +6,8 @@ import signal
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rlcore.parallel.faults import FAILED, LEFT, Slot, Tombstone, lost
+from rlcore.parallel.faults import Tombstone, lost
+from rlcore.parallel.heartbeat import FAILED, LEFT, Slot
 from rlcore.parallel.mpiexec import MPICH
 
 REQUEUE, TIMEOUT, INTERRUPTED, KILLED = 75, 124, 130, 137  # exit codes: sysexits.h, timeout(1), shells

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import gettempdir
+from threading import Timer
 from time import monotonic, sleep
 
 import pytest
@@ -38,34 +40,38 @@ def needs_mpi(elastic: bool = False) -> None:
         pytest.skip(f"needs {OPEN_MPI}")
 
 
-def started(*words: object, **environment: str) -> subprocess.Popen[str]:
-    """`rlcore launch` with these words, which prints into pipes; in a session of its own, that Ctrl-C reaches alone."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    env = {name: value for name, value in env.items() if not name.startswith(("OMPI_", "PMI", "RLCORE_TOMB"))}
-    return subprocess.Popen(
+@contextmanager
+def running(*words: object, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """`rlcore launch` with these words, which prints into pipes; it ends with the block, or in two minutes."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RLCORE_")}
+    child = subprocess.Popen(
         [sys.executable, "-c", COMMAND, "launch", *map(str, words)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=env,
-        start_new_session=True,
+        env=env | {"PYTHONPATH": str(ROOT), **environment},
     )
+    timer = Timer(LIMIT_S, child.kill)
+    timer.start()
+    with child:
+        try:
+            yield child
+        finally:
+            timer.cancel()
+            child.kill()
+
+
+def ended(child: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    """How a job ends, and what it has printed that was not read before."""
+    out, err = child.communicate()
+    return subprocess.CompletedProcess(child.args, child.returncode, out, err)
 
 
 def launched(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """`rlcore launch` with these words, to its end."""
-    return ended(started(*words, **environment))
-
-
-def ended(child: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
-    """A started one's end, of which nothing is left."""
-    try:
-        out, err = child.communicate(timeout=LIMIT_S)
-    finally:
-        child.kill()
-        child.wait()
-    return subprocess.CompletedProcess(child.args, child.returncode, out, err)
+    with running(*words, **environment) as child:
+        return ended(child)
 
 
 def script(folder: Path, text: str) -> Path:
@@ -75,18 +81,23 @@ def script(folder: Path, text: str) -> Path:
     return path
 
 
+def line(child: subprocess.Popen[str], word: str) -> list[str]:
+    """The words behind this one, of the next line that has it."""
+    seen = []
+    while not seen or seen[-1]:
+        seen.append(child.stdout.readline())  # type: ignore[union-attr]
+        words = seen[-1].split()
+        if word in words:
+            return words[words.index(word) + 1 :]
+    raise AssertionError(f"no line with {word}: {''.join(seen)}{child.communicate()[1]}")
+
+
 def pids(child: subprocess.Popen[str], ranks: int) -> dict[int, int]:
     """Process ids of ranks, of which each prints one line: `pid RANK PID`."""
     found: dict[int, int] = {}
-    lines = []
-    assert child.stdout is not None
     while len(found) < ranks:
-        lines.append(child.stdout.readline())
-        assert lines[-1], "".join(lines) + child.communicate()[1]
-        words = lines[-1].split()
-        if "pid" in words:
-            rank, pid = words[words.index("pid") + 1 :]
-            found[int(rank)] = int(pid)
+        rank, pid = line(child, "pid")
+        found[int(rank)] = int(pid)
     return found
 
 
@@ -116,8 +127,3 @@ def children(pid: int) -> list[int]:
 def folders() -> set[Path]:
     """The folders that launchers have."""
     return set(Path(gettempdir()).glob(f"rlcore-{os.getuid()}-*"))
-
-
-def interrupted(child: subprocess.Popen[str], name: str) -> None:
-    """Send a signal."""
-    child.send_signal(getattr(signal, name))

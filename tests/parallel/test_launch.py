@@ -13,7 +13,8 @@ import pytest
 from rlcore.cli import main
 from rlcore.commands.launch import plan
 from rlcore.parallel import launch as launcher
-from rlcore.parallel.faults import FAILED, LEFT, RUNS, Slot, Tombstone
+from rlcore.parallel.faults import Tombstone
+from rlcore.parallel.heartbeat import FAILED, LEFT, RUNS, Slot
 from rlcore.parallel.mpiexec import MPI, MPICH, OPEN_MPI, candidates, find_mpi, vendor_of, version_of
 from rlcore.parallel.supervise import Settings
 from rlcore.parallel.verdict import KILLED, TIMEOUT, Ended, exit_code, meaning, verdict
