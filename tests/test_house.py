@@ -16,8 +16,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS = (  # imports go down only; a name stands for a module or for all of a package
-    "backend rng tree threads fields memory policy",
-    "autograd stream parallel parallel.base parallel.comm parallel.devices parallel.heartbeat parallel.launched "
+    "backend rng tree threads fields memory policy parallel.launched",
+    "autograd stream parallel parallel.base parallel.comm parallel.devices parallel.heartbeat "
     "parallel.local parallel.mail "
     "parallel.roles parallel.scatter parallel.wire",
     "networks bodies heads actor_critic q_networks continuous distributions "
@@ -61,7 +61,6 @@ SIBLINGS = {  # imports inside a row, across its modules: a variant needs its fa
     ("parallel.checkpoints", "parallel.worlds"),
     ("parallel.base", "parallel.devices"),
     ("parallel.comm", "parallel.base"),
-    ("parallel.comm", "parallel.launched"),
     ("parallel.crew", "harness"),
     ("parallel.crew", "parallel.actor"),
     ("parallel.crew", "parallel.feed"),
