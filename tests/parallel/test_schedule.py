@@ -13,6 +13,7 @@ from rlcore.parallel.actor import act
 from rlcore.parallel.learner import learn
 from rlcore.parallel.local import run_threads
 from rlcore.parallel.schedule import Recording, replay
+from tests.parallel.launching import launched, needs_mpi, script
 from tests.parallel.test_learner import SMALL, agent_of, chain
 
 AGENTS = {
@@ -24,23 +25,24 @@ AGENTS = {
 STEPS = {DQN: 5, R2D2: 5, A2C: None}
 
 
-def recorded(path, name, hooks=(), leaves=()):
-    """A run of three actors, of which some leave and come back."""
+def role(comm, path, name, hooks=(), leaves=()):
+    """What a rank does in a run of three actors, of which some leave and come back; the agent of the learner."""
     cls, settings, options = AGENTS[name]
-
-    def work(comm):
+    env = chain(comm.rank)
+    agent = agent_of(cls, env, comm.rank, **settings)
+    if not comm.rank:
+        learn(agent, comm, 600, hooks, recording=Recording(path), **options)
+        return agent
+    if comm.rank in leaves:
+        act(agent, env, comm, 1, STEPS[cls], [lambda t, step, stats: t >= 66])
         env = chain(comm.rank)
         agent = agent_of(cls, env, comm.rank, **settings)
-        if not comm.rank:
-            learn(agent, comm, 600, hooks, recording=Recording(path), **options)
-            return agent
-        if comm.rank in leaves:
-            act(agent, env, comm, 1, STEPS[cls], [lambda t, step, stats: t >= 66])
-            env = chain(comm.rank)
-            agent = agent_of(cls, env, comm.rank, **settings)
-        return act(agent, env, comm, 1, STEPS[cls])
+    act(agent, env, comm, 1, STEPS[cls])
+    return None
 
-    return run_threads(4, work)[0]
+
+def recorded(path, name, hooks=(), leaves=()):
+    return run_threads(4, role, path, name, hooks, leaves)[0]
 
 
 def again(path, name, **options):
@@ -125,3 +127,26 @@ def test_what_cannot_be_run_again_is_refused(tmp_path):
         path.write_text(text)
         with pytest.raises(ValueError, match=words):
             again(path, "dqn")
+
+
+JOB = """
+import sys
+import numpy as np
+from rlcore.parallel.comm import world
+from tests.parallel.test_schedule import role
+agent = role(world(), sys.argv[1], "dqn")
+if agent is not None:
+    np.savez(sys.argv[2], values=agent.actor.flat_state, counts=[agent.t, agent.n_updates])
+"""
+
+
+@pytest.mark.mpi
+def test_a_run_under_mpi_is_the_same_again_in_one_process(tmp_path):
+    needs_mpi()
+    order, result = tmp_path / "order", tmp_path / "result.npz"
+    done = launched("-n", 4, "--", script(tmp_path, JOB), order, result)
+    assert done.returncode == 0, done.stderr
+    _, agent = again(order, "dqn")
+    with np.load(result) as saved:
+        assert saved["counts"].tolist() == [agent.t, agent.n_updates]
+        np.testing.assert_array_equal(saved["values"], agent.actor.flat_state)
