@@ -111,7 +111,7 @@ def optimizers_of(agent: Agent) -> Iterator[tuple[str, Optimizer]]:
 def refuse(comm: Comm, why: str) -> None:
     """ValueError on all ranks if one of them has a reason."""
     if comm.max_(np.array([bool(why)], np.float64))[0]:
-        raise ValueError(why or "another rank cannot join, and says why")
+        raise ValueError(why or "another rank refuses, and says why")
 
 
 def refuse_differences(comm: Comm, what: dict[str, str]) -> None:

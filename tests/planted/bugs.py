@@ -710,6 +710,55 @@ BUGS = [
         "known = there",
         "buffers/test_prioritized.py::test_new_transitions_have_the_error_of_the_values_that_acted",
     ),
+    # data-parallel learning
+    Bug(
+        "ranks with few rows count as much as others", "agents.dqn",
+        "1 if self.comm is None else self.rows_in(batch)",
+        "1",
+        "parallel/test_data_parallel.py::test_ranks_step_as_one_does_on_their_rows_together",
+    ),
+    Bug(
+        "advantages are normalised by each rank's own moments", "agents.on_policy",
+        "merged(self.comm.allgather(np.array([n, mean, square])))",
+        "merged(np.array([[n, mean, square]]))",
+        "parallel/test_data_parallel.py::test_a_joined_minibatch_of_ppo_is_the_union_of_the_ranks",
+    ),
+    Bug(
+        "the Fisher matrix is that of one rank's rows", "agents.trpo",
+        "self.mean(self.joined(second), n)",
+        "self.joined(second)",
+        "parallel/test_data_parallel.py::test_trpo_goes_the_natural_gradient_of_all_rows",
+    ),
+    Bug(
+        "a NaN on one rank is left out by that rank alone", "agents.descent",
+        "p.grad = np.full_like(p.array, np.nan)",
+        "p.grad = np.zeros_like(p.array)",
+        "parallel/test_data_parallel.py::test_a_loss_that_is_not_finite_on_one_rank_makes_all_leave_the_update_out",
+    ),
+    Bug(
+        "a parameter that a rank does not use keeps an old gradient", "autograd.optimizers.reducing",
+        "leaf.slot[...] = flags[k : k + 1] = 0",
+        "flags[k : k + 1] = 0",
+        "autograd/test_reducing.py::test_a_parameter_that_one_rank_uses_is_stepped_by_all_and_others_are_left_alone",
+    ),
+    Bug(
+        "the gradient of batch normalisation is that of one rank's batch", "parallel.normalization",
+        "self.comm.mean_(sums, frame.m)",
+        "pass",
+        "parallel/test_normalization.py::test_batch_normalisation_of_ranks_is_that_of_their_rows_together",
+    ),
+    Bug(
+        "parts of several saves make one", "parallel.checkpoints",
+        "if rank and _digest(path) != digests[rank - 1]:",
+        "if False:",
+        "parallel/test_checkpoints.py::test_a_save_that_lacks_a_part_or_has_another_one_is_passed_over",
+    ),
+    Bug(
+        "evaluations of ranks are put one behind the other", "parallel.evaluation",
+        ".transpose(1, 0, 2)",
+        "",
+        "parallel/test_evaluation.py::test_all_ranks_get_the_episodes_of_all_in_order",
+    ),
     # environments
     Bug(
         "an environment's timeouts are reported as ends", "envs.streams",
