@@ -68,7 +68,7 @@ def test_a_link_is_fitted_to_the_smallest_message_and_to_long_ones():
 
 def run(*args):
     env = {**os.environ, "PYTHONPATH": str(BENCHMARKS.parents[1])}
-    return subprocess.run([sys.executable, *args], capture_output=True, text=True, timeout=120, env=env, check=False)
+    return subprocess.run([sys.executable, *args], capture_output=True, text=True, timeout=300, env=env, check=False)
 
 
 @pytest.mark.mpi
@@ -81,6 +81,7 @@ def test_scaling_measures_messages_and_prints_the_model_beside_what_was_publishe
     assert "| Nature CNN | 25 GbE, TCP |" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
 @pytest.mark.skipif(NO_MPI, reason="needs mpi4py and mpiexec")
 def test_parallel_measures_all_its_rows():
