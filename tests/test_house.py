@@ -54,6 +54,7 @@ SIBLINGS = {  # imports inside a row, across its modules: a variant needs its fa
     ("parallel", "parallel.base"),
     ("parallel", "parallel.comm"),
     ("parallel", "parallel.heartbeat"),
+    ("parallel", "parallel.launched"),
     ("parallel.base", "parallel.heartbeat"),
     ("parallel.actor", "harness"),
     ("parallel.checkpoints", "harness"),
