@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -9,14 +10,15 @@ from typing import Any, Literal
 import numpy as np
 
 from rlcore import rng
+from rlcore.agents.appo import APPO
 from rlcore.agents.base import Agent
 from rlcore.agents.impala import IMPALA
 from rlcore.agents.off_policy import OffPolicy
 from rlcore.api import Run
 from rlcore.envs import VectorEnv
-from rlcore.envs.make import make_env
+from rlcore.envs.make import EnvConfig, make_env
 from rlcore.harness.record import Recorder
-from rlcore.harness.signals import Signals
+from rlcore.harness.signals import Interrupted, Signals
 from rlcore.parallel.actor import act, acting_config
 from rlcore.parallel.base import Alone, Comm
 from rlcore.parallel.checkpoints import JointCheckpoint
@@ -144,7 +146,7 @@ def mode_of(cls: type[Agent], mode: Mode) -> str:
     """How ranks train agents of a class: with actors where rows of older policies will do, else on their own."""
     if mode != "auto":
         return mode
-    return "actors" if issubclass(cls, (OffPolicy, IMPALA)) else "data"
+    return "actors" if issubclass(cls, (OffPolicy, IMPALA, APPO)) else "data"
 
 
 def place_of(comm: Comm, cls: type[Agent], mode: Mode = "auto", learners: int = 1) -> tuple[Comm, Any] | None:
@@ -166,15 +168,16 @@ def place_of(comm: Comm, cls: type[Agent], mode: Mode = "auto", learners: int = 
 
 
 def act_for(
-    comm: Comm, cls: type[Agent], config: Any, env: Any, seed: int, n_envs: int, envs: Any, learners: int
+    comm: Comm, cls: type[Agent], config: Any, env: Any, seed: int, n_envs: int, envs: EnvConfig, learners: int
 ) -> int:
-    """Act for the learners of a run until they end it; gives the rows acted."""
-    seed = own_seed(seed, comm)
-    world = make_env(env, n_envs, seed, envs)
+    """Act for the learners of a run until they end it, or a signal does; gives the rows acted."""
+    seed, rows = own_seed(seed, comm), 0
+    made = make_env(env, n_envs, seed, envs)
     try:
-        spaces = world.observation_space, world.action_space
+        spaces = made.observation_space, made.action_space
         agent = cls.from_spaces(*spaces, acting_config(config), rng.generator(seed))
-        with Signals() as signals:
-            return act(agent, world, comm, learners, hooks=[signals])
+        with suppress(Interrupted, KeyboardInterrupt), Signals() as signals:  # to mpiexec, leaving is no failure
+            rows = act(agent, made, comm, learners, hooks=[signals])
     finally:
-        world.close()
+        made.close()
+    return rows

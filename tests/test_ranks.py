@@ -96,6 +96,7 @@ def test_learners_keep_one_run_of_what_actors_act(tmp_path, ranks, learners):
 def test_one_process_is_as_before():
     assert mode_of(DQNAgent, "auto") == "actors"
     assert mode_of(PPOAgent, "auto") == "data"
+    assert mode_of(rlcore.agents.APPO, "auto") == "actors"
     assert mode_of(DQNAgent, "data") == "data"
     assert all(callable(short) for short in (A2C, DQN, PPO))
 

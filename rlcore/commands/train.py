@@ -77,7 +77,6 @@ def _train(algorithm: str, settings: Train, run: Run) -> None:
     except Interrupted as signal:
         if run.leads and not signal.finished:  # else there is nothing to start again
             print(f"interrupted at step {run.t:,} and saved; the same command with --resume goes on from there")
-        if not signal.finished:
             raise
     if not run.leads:
         run.close()
