@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 import rlcore
 from rlcore import api
-from rlcore.agents import DQN, DRQN
+from rlcore.agents import DQN, DRQN, algorithm, name_of
 from rlcore.envs import SerialEnv
 from rlcore.envs.toy import Chain, HashChain
 from rlcore.explorers import Schedule
@@ -416,7 +416,10 @@ def test_names_of_the_package():
     rlcore.seed(3)
     with pytest.raises(AttributeError, match="has no attribute 'PPOO'"):
         rlcore.PPOO  # noqa: B018
-    assert api.ALGORITHMS["dqn"] is DQN
+    assert name_of(DQN) == "dqn"
+    assert algorithm("dqn", None, "here") is DQN
+    with pytest.raises(ValueError, match="unknown algorithm 'ppoo'"):
+        algorithm("ppoo", None, "here")
 
 
 def test_films_of_evaluations(tmp_path):
