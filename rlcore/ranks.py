@@ -14,6 +14,7 @@ from rlcore.agents.appo import APPO
 from rlcore.agents.base import Agent
 from rlcore.agents.impala import IMPALA
 from rlcore.agents.off_policy import OffPolicy
+from rlcore.agents.on_policy import OnPolicy
 from rlcore.api import Run
 from rlcore.envs import VectorEnv
 from rlcore.envs.make import EnvConfig, make_env
@@ -149,8 +150,13 @@ def mode_of(cls: type[Agent], mode: Mode) -> str:
     return "actors" if issubclass(cls, (OffPolicy, IMPALA, APPO)) else "data"
 
 
-def place_of(comm: Comm, cls: type[Agent], mode: Mode = "auto", learners: int = 1) -> tuple[Comm, Any] | None:
-    """The ranks that learn, and their loop, for one of them; None for one that acts."""
+def place_of(
+    comm: Comm, cls: type[Agent], mode: Mode = "auto", learners: int = 1, chunks: int = 1
+) -> tuple[Comm, Any] | None:
+    """The ranks that learn, and their loop, for one of them; None for one that acts.
+
+    chunks: that an on-policy agent learns from at a time, one of each of so many actors.
+    """
     if mode_of(cls, mode) == "data":
         return comm, loop(comm)
     roles = Roles.of(comm, learners)
@@ -162,7 +168,7 @@ def place_of(comm: Comm, cls: type[Agent], mode: Mode = "auto", learners: int = 
     def fed(agent: Agent, env: VectorEnv, steps: int, hooks: Any = (), t: int = 0) -> int:
         if env.obs is None:
             env.reset()  # to be saved: the run may go on in one process
-        return learn(agent, comm, steps, hooks, t, learners)
+        return learn(agent, comm, steps, hooks, t, learners, chunks if isinstance(agent, OnPolicy) else None)
 
     return group or Alone(), fed
 

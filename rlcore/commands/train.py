@@ -38,6 +38,7 @@ class Train:
     tuned: bool = True  # what is neither given nor in that file is as tuned for this env, where rlcore has settings
     parallel: Mode = "auto"  # on several ranks, all learn as one (data), or the first for others that act (actors)
     learners: int = 1  # ranks that learn, with actors; steps are counted by each of them
+    chunks: int = 1  # rollouts, each of another actor, that an on-policy learner learns from at a time
 
 
 def train(algorithm: str, settings: Train, config: Any, envs: EnvConfig, monitor: Monitor) -> None:
@@ -51,7 +52,7 @@ def train(algorithm: str, settings: Train, config: Any, envs: EnvConfig, monitor
         _train(algorithm, settings, Run(*given, **parts))
         return
     with guard(comm):
-        place: Any = place_of(comm, given[0], settings.parallel, settings.learners)
+        place: Any = place_of(comm, given[0], settings.parallel, settings.learners, settings.chunks)
         if place is None:
             act_for(comm, *given, own_share(given[0], envs), settings.learners)
         else:
