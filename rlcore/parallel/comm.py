@@ -14,6 +14,7 @@ import numpy as np
 
 from rlcore.backend import to_cpu, xp_of
 from rlcore.parallel.base import ANY, Alone, Comm, Envelope, Pending, RankLost, wait_for
+from rlcore.parallel.heartbeat import waits
 from rlcore.parallel.launched import launched
 
 NATIVE = "bBhHiIlLqQfd"  # kinds of numbers that MPI adds
@@ -109,6 +110,7 @@ class MPIComm(Comm):
     def max_(self, array: Any) -> Any:
         return self._reduce("max_", array, self.MPI.MAX)
 
+    @waits
     def _reduce(self, what: str, array: Any, op: Any) -> Any:
         if not isinstance(array, np.ndarray):
             return getattr(self.devices, what)(array)
@@ -129,6 +131,7 @@ class MPIComm(Comm):
             array[...] = numbers
         return array
 
+    @waits
     def bcast_(self, array: Any, root: int = 0) -> Any:
         self._check_rank("bcast_", "root", root)
         if not isinstance(array, np.ndarray):
@@ -159,6 +162,7 @@ class MPIComm(Comm):
         self._exchange("alltoall", self._comm.Alltoall, array, out)
         return out
 
+    @waits
     def _exchange(self, what: str, call: Any, array: Any, out: Any) -> None:
         _check_size(what, array)
         try:
@@ -166,6 +170,7 @@ class MPIComm(Comm):
         except self.MPI.Exception as error:
             raise self.lost(error, revoke=True) from None
 
+    @waits
     def barrier(self) -> None:
         try:
             self._comm.Barrier()

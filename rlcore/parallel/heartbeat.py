@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from time import monotonic_ns
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+F = TypeVar("F", bound=Callable[..., Any])
 RUNS, LEFT, FAILED = 1, 2, 3  # what has become of a rank; 0: it has not come yet
 
 
 class Slot:
     """What a rank shares with the launcher: numbers in a file that both have mapped."""
 
-    PID, STATE, CODE, BEAT, ESSENTIAL, JOINED, WIDTH = 0, 1, 2, 3, 4, 5, 8  # 64 bytes, a cache line of its own
+    PID, STATE, CODE, BEAT, WAITS, ESSENTIAL, JOINED, WIDTH = (
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        8,
+    )  # 64 bytes, a cache line
 
     def __init__(self, numbers: np.ndarray):
         self.numbers = numbers
@@ -44,6 +56,11 @@ class Slot:
     def beat(self) -> int:
         """When it last beat, 0 if never: nanoseconds of the machine's monotonic clock."""
         return int(self.numbers[self.BEAT])
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is in a call that ends when others make it, too."""
+        return bool(self.numbers[self.WAITS])
 
     @property
     def essential(self) -> bool:
@@ -84,6 +101,23 @@ def beat(*step: Any) -> None:
     """
     if _slot is not None:
         _slot.numbers[Slot.BEAT] = monotonic_ns()
+
+
+def waits(call: F) -> F:
+    """Make a function one in which a rank waits for others: in it nobody is taken for hung while others work."""
+
+    @wraps(call)
+    def waiting(*args: Any, **kwargs: Any) -> Any:
+        if _slot is None:
+            return call(*args, **kwargs)
+        _slot.numbers[Slot.WAITS] = 1
+        try:
+            return call(*args, **kwargs)
+        finally:
+            beat()
+            _slot.numbers[Slot.WAITS] = 0
+
+    return waiting  # type: ignore[return-value]
 
 
 def essential() -> None:

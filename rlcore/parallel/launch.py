@@ -96,7 +96,8 @@ def _resumed(words: Sequence[str], restart: int) -> list[str]:
 def _noting() -> Iterator[list[str]]:
     """The names of the signals that come, in the place of what they would do."""
     names: list[str] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)  # the last when a terminal is closed
+    before = {number: signal.getsignal(number) for number in numbers}
     before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
     for number in before:
         signal.signal(number, lambda number, frame: names.append(signal.Signals(number).name))

@@ -33,7 +33,9 @@ class Process:
     def alive(self) -> bool:
         if not self._gone:
             if self._fd >= 0:
-                self._gone = bool(select.select([self._fd], [], [], 0)[0])
+                end = select.poll()
+                end.register(self._fd, select.POLLIN)
+                self._gone = bool(end.poll(0))
             else:
                 self.send(0)
         return not self._gone

@@ -137,7 +137,10 @@ class Job:
             rank.idle = rank.idle + elapsed if beat == rank.beat else 0.0
             rank.beat = beat
         # one that never beats may have nothing to beat in, but is not trusted any more when others have died
-        hung = [rank for rank in working if rank.idle > self.settings.heartbeat_s > 0 and (rank.beat or self.lost_at)]
+        idle = [rank for rank in working if rank.idle > self.settings.heartbeat_s > 0 and (rank.beat or self.lost_at)]
+        hung = [rank for rank in idle if not rank.slot.waits or rank.process.stopped()]
+        if not hung and len(idle) == len(working):
+            hung = idle  # all wait for each other, or for one that has left
         if not hung:
             return
         worst = min(hung, key=lambda rank: (not rank.process.stopped(), rank.beat))

@@ -74,6 +74,8 @@ def verdict(
         if returned == 0 or outlived or why is not None:
             return Ended(code, meaning(code))
         return Ended(exit_code(returned, vendor), f"after all ranks had left: {meaning(exit_code(returned, vendor))}")
+    if vendor is not None and returned < 0 and why is None:  # ranks may have failed as they wrote to it
+        return Ended(exit_code(returned, vendor), f"mpiexec was {meaning(exit_code(returned, vendor))}", again=True)
     own = [stone for stone in stones if not lost(stone)]
     if own:
         first = own[0]

@@ -18,8 +18,9 @@ STEPS = """
                     raise KeyError("the cat is out")
                 if what == "exit":
                     sys.exit(3)
-                if what == "hang":
-                    time.sleep(1_000)
+                for _ in range(300 * (what == "slow")):
+                    time.sleep(0.01)
+                    beat()
                 if what.isdigit():
                     os.kill(os.getpid(), int(what))
             total = np.array([1.0, signals.pending()])

@@ -15,7 +15,7 @@ from rlcore.harness.evaluate import evaluate
 from rlcore.parallel import faults, heartbeat
 from rlcore.parallel.base import RankLost, wait_for
 from rlcore.parallel.faults import bury, guard, lost, rank_here, tombstones, traceback_of
-from rlcore.parallel.heartbeat import FAILED, LEFT, RUNS, Slot, beat, essential, take
+from rlcore.parallel.heartbeat import FAILED, LEFT, RUNS, Slot, beat, essential, take, waits
 
 
 @pytest.fixture
@@ -160,6 +160,18 @@ def test_a_slot_is_shared_by_a_file(tmp_path):
     assert ours[0].state == 0
     with pytest.raises(ValueError, match="is not of 3 ranks"):
         Slot.all_in(tmp_path / "ranks", 3)
+
+
+def test_a_rank_says_that_it_waits(slot):
+    @waits
+    def call(x):
+        return slot.waits, slot.beat, x
+
+    assert call(x=1) == (True, 0, 1)
+    assert not slot.waits
+    assert slot.beat > 0
+    take(None)
+    assert call(2)[0] is False
 
 
 def test_without_a_launcher_a_beat_is_nothing():

@@ -56,6 +56,14 @@ def test_a_rank_that_hangs_is_ended_and_all_are_started_again(tmp_path):
     assert done.stdout.count("done") == 2
 
 
+@pytest.mark.fault(37)
+def test_a_rank_that_waits_for_one_that_works_is_left_alone(tmp_path):
+    needs_mpi()
+    done = launched("-n", 2, "--heartbeat", 1, "--max-restarts", 0, "--", script(tmp_path, STEPS), "slow", 1)
+    assert done.returncode == 0, done.stderr
+    assert "has not beaten" not in done.stderr
+
+
 def rows(child, saved, at_least):
     """How many rows the learner has saved, once there are so many."""
     while child.poll() is None:

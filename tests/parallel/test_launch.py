@@ -193,7 +193,7 @@ ENDS = [  # returned by mpiexec, states, tombstones, elastic: the code, whether 
     (1, slots(DEAD, RAISED), [stone(1)], False, 1, False, "rank 1 has failed: KeyError: 'cat'$"),
     (3, slots(DEAD, (FAILED, 3)), [stone(1, "SystemExit", 3)], False, 3, False, "rank 1 has failed"),
     (137, slots(DEAD, DONE), [], False, 137, True, "killed by SIGKILL"),
-    (-9, slots(DEAD, DEAD), [], False, 137, True, "killed by SIGKILL"),
+    (-9, slots(DEAD, RAISED), [stone(1, "OSError")], False, 137, True, "mpiexec was killed by SIGKILL"),
     (3, slots(DEAD, DEAD), [], False, 3, False, "exit code 3"),
     (1, slots((0, 0), (0, 0)), [], False, 1, False, "no rank was started"),
     (0, slots(DONE, DEAD), [], True, 0, False, "done"),
@@ -216,6 +216,7 @@ def test_why_a_job_was_killed_comes_after_what_its_ranks_say():
     hung = Ended(KILLED, "rank 1 has not beaten", True)
     assert verdict(1, OPEN_MPI, slots(DEAD, DEAD), [], False, hung) == hung
     assert verdict(1, OPEN_MPI, slots(DEAD, RAISED), [stone(1)], False, hung).code == 1
+    assert verdict(143, OPEN_MPI, slots(DONE, DONE), [], False, hung).code == 0  # MPI has not ended with its ranks
     late = Ended(TIMEOUT, "--timeout is over")
     assert verdict(1, OPEN_MPI, slots(DEAD, RAISED), [stone(1)], False, late) == late
 
@@ -243,6 +244,27 @@ def test_one_rank_is_started_again_as_often_as_it_may_be(tmp_path, monkeypatch):
     done = launched("-n", 1, "--max-restarts", 0, "--", path, 1, 0)
     assert done.returncode == 137
     assert "--max-restarts 0 are used up" in done.stderr
+
+
+HANGS = """
+    import time
+    from rlcore.parallel.heartbeat import beat
+
+    beat()
+    time.sleep(1_000)
+"""
+
+
+@pytest.mark.fault(37)
+@pytest.mark.parametrize(
+    ("option", "code", "said"),
+    [("--heartbeat", 137, "has not beaten for 1 s"), ("--timeout", 124, "--timeout is over")],
+)
+def test_what_hangs_is_ended(tmp_path, option, code, said):
+    done = launched("-n", 1, option, 1 if code == 137 else 4, "--max-restarts", 0, "--", script(tmp_path, HANGS))
+    assert done.returncode == code
+    assert said in done.stderr
+    assert ('job.py", line 6 in <module>' in done.stderr) == (code == 137)  # where it hangs
 
 
 @pytest.mark.mpi
