@@ -32,6 +32,19 @@ STEPS = """
         print("done", comm.rank, comm.size, flush=True)
 """
 
+# Under mpiexec itself: one rank leaves, the other waits for it.
+GUARDED = """
+    import sys
+    from rlcore.parallel.comm import world
+    from rlcore.parallel.faults import guard
+
+    comm = world()
+    with guard(comm):
+        if comm.rank == 1:
+            sys.exit(3)
+        comm.barrier()
+"""
+
 # A learner counts the rows of actors, up to `sys.argv[1]`, and keeps the number in the file `sys.argv[2]`.
 PAIR = """
     import os, sys, time

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from tempfile import gettempdir
 from threading import Timer
 from time import monotonic, sleep
 
@@ -122,8 +121,3 @@ def gone(found: list[int], seconds: float) -> bool:
 def children(pid: int) -> list[int]:
     """Processes that a process has started."""
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def folders() -> set[Path]:
-    """The folders that launchers have."""
-    return set(Path(gettempdir()).glob(f"rlcore-{os.getuid()}-*"))

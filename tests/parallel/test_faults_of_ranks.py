@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 from time import monotonic, sleep
 
 import pytest
 
+from rlcore.parallel.mpiexec import find_mpi
 from rlcore.parallel.processes import mapped
-from tests.parallel.jobs import PAIR, STEPS
+from tests.parallel.jobs import GUARDED, PAIR, STEPS
 from tests.parallel.launching import (
+    ROOT,
     alive,
     children,
     ended,
-    folders,
     gone,
     launched,
     line,
@@ -44,6 +47,17 @@ def test_a_rank_that_fails_ends_the_job(tmp_path, what, code, told):
     assert all(text in done.stderr for text in told), done.stderr
     assert "start 2" not in done.stderr
     assert [path.name for path in graves.iterdir()] == ["rank-1.json"]
+
+
+@pytest.mark.fault(36)
+def test_a_guarded_rank_ends_the_job_without_the_launcher(tmp_path):
+    needs_mpi()
+    command = [*find_mpi().command(2), sys.executable, script(tmp_path, GUARDED)]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "RLCORE_TOMBSTONES": str(tmp_path / "graves")}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=END_S, check=False)
+    assert done.returncode == 3
+    assert "rank 1 has failed:" in done.stderr
+    assert (tmp_path / "graves" / "rank-1.json").exists()
 
 
 @pytest.mark.fault(37)
@@ -163,24 +177,18 @@ def test_ranks_are_told_to_save_and_leave(tmp_path, name, code):
 @pytest.mark.fault(41)
 def test_nothing_outlives_a_launcher_that_is_killed(tmp_path):
     needs_mpi()
-    before = folders()
-    with running("-n", 3, "--", script(tmp_path, STEPS), "on", 0) as child:
+    place = tmp_path / "place"
+    place.mkdir()
+    with running("-n", 3, "--", script(tmp_path, STEPS), "on", 0, TMPDIR=str(place)) as child:
         found = pids(child, 3)
         sleep(1.5)  # the launcher looks for shared memory once a second
         noted = set().union(*map(mapped, found.values()))
-        left = folders() - before
     assert gone(list(found.values()), 3)
     assert noted
-    assert launched("-n", 1, "--", "-m", "this").returncode == 0  # which sweeps
-    assert not [path for path in left if _is_of(path, found[0])]
+    assert list(place.iterdir())
+    assert launched("-n", 1, "--", "-m", "this", TMPDIR=str(place)).returncode == 0  # which sweeps
+    assert not list(place.iterdir())
     assert not any(map(os.path.exists, noted))
-
-
-def _is_of(folder, pid):
-    try:
-        return pid.to_bytes(8, "little") in (folder / "1" / "ranks").read_bytes()
-    except OSError:
-        return False
 
 
 @pytest.mark.fault(34)

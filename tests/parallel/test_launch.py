@@ -19,7 +19,7 @@ from rlcore.parallel.mpiexec import MPI, MPICH, OPEN_MPI, candidates, find_mpi, 
 from rlcore.parallel.supervise import Settings
 from rlcore.parallel.verdict import KILLED, TIMEOUT, Ended, exit_code, meaning, verdict
 from tests.parallel.jobs import STEPS
-from tests.parallel.launching import folders, launched, needs_mpi, script
+from tests.parallel.launching import launched, needs_mpi, script
 
 OMPI5 = MPI(OPEN_MPI, (5, 0, 11), Path("mpiexec"))
 VERSIONS = {  # what libraries and mpiexecs say of themselves
@@ -270,12 +270,13 @@ def test_what_hangs_is_ended(tmp_path, option, code, said):
 @pytest.mark.mpi
 def test_ranks_are_as_many_as_asked_for(tmp_path):
     needs_mpi()
-    before = folders()
-    done = launched("-n", 3, "--", script(tmp_path, STEPS), "end", 0)
+    place = tmp_path / "place"
+    place.mkdir()
+    done = launched("-n", 3, "--", script(tmp_path, STEPS), "end", 0, TMPDIR=str(place))
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert sorted(line for line in lines if "done" in line) == [f"[rank {r}] done {r} 3" for r in range(3)]
-    assert folders() == before
+    assert not list(place.iterdir())
 
 
 @pytest.mark.mpi
