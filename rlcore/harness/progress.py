@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 import warnings
@@ -20,7 +21,7 @@ ROOM = 14  # columns of a terminal that a short bar and the time left take
 
 
 class Progress:
-    """A hook that draws one line with rich; where output is no terminal, it prints a plain line now and then.
+    """A hook that draws one line with rich; where no terminal can be drawn on, it prints a plain line now and then.
 
     An output that cannot be written to costs a warning, never the run.
     """
@@ -35,7 +36,7 @@ class Progress:
         self._next += self._every
 
     def _open(self) -> None:
-        if sys.stdout is None or not sys.stdout.isatty():
+        if sys.stdout is None or not sys.stdout.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
             return
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

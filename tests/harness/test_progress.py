@@ -45,6 +45,15 @@ def test_plain_lines_where_there_is_no_terminal(capsys, clock):
     assert capsys.readouterr().out == "3,000 of 50,000 steps  100 steps/s  return 12.3  470 s left\n"
 
 
+def test_plain_lines_where_a_terminal_cannot_be_drawn_on(monkeypatch, clock):
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setenv("TERM", "dumb")  # of an editor, or of a rank whose lines a launcher passes on
+    line = Progress(RECORDER, 1000)
+    clock.now += 10
+    line(100, one_step(), {})
+    assert sys.stdout.getvalue() == "100 of 1,000 steps  10 steps/s  return 12.3  90 s left\n"
+
+
 def test_a_resumed_run_counts_from_where_it_began(capsys, clock):
     line = Progress(RECORDER, 1000, t=600)
     clock.now += 10
