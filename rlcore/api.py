@@ -52,6 +52,7 @@ class Run:
 
     recorder_class, evaluation_class, checkpoint_class = Recorder, Evaluation, Checkpoint
     leads = True  # whether it prints and records, of the processes of a run
+    part = ""  # what the names of files end with that each of them writes
 
     def __init__(
         self,
@@ -111,11 +112,13 @@ class Run:
                     self._train(goal, [*hooks, self._recorder, self._watch, *line, self._checkpoint, signals])
                 if owed or not self._checkpoint.saved(self.t):
                     self._checkpoint.save(self.t)
+                if self.anywhere(signals.received) and not signals.received:
+                    signals.received = "SIGUSR1"  # of another process: this one, too, leaves unfinished
                 signals.finished = self.t >= goal and not self._watch.owed  # neither a hook nor a signal has ended it
                 if signals.finished:
                     files.finish()
         except NonFiniteError as error:
-            kept = keep_fault(files.path, self.t, self.agent.state(), error.batch)
+            kept = keep_fault(files.path, self.t, self.agent.state(), error.batch, self.part)
             raise NonFiniteError(f"{error}; what it learned from is kept in {kept}", error.batch) from error
         finally:
             for hook in line:

@@ -56,6 +56,7 @@ class RankRun(Run):
         self.checkpoint_class: Any = partial(JointCheckpoint, comm)
         if not self.leads:
             self.recorder_class = Unrecorded  # type: ignore[assignment]
+            self.part = f".rank-{comm.rank}"
         super().__init__(agent_class, config, env, own_seed(seed, comm), *args, **settings)
         join(self.agent, comm)
         self.loop = loop

@@ -1,6 +1,7 @@
 """Runs of several ranks: what they record and save is that of one run."""
 
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from rlcore import A2C, DQN, PPO, Run
 from rlcore.agents import A2C as A2CAgent
 from rlcore.agents import DQN as DQNAgent
 from rlcore.agents import PPO as PPOAgent
+from rlcore.agents.descent import NonFiniteError
 from rlcore.envs.make import EnvConfig
-from rlcore.harness import RunFolder
+from rlcore.harness import RunFolder, load_state
+from rlcore.harness.signals import Interrupted
 from rlcore.parallel.local import run_processes
 from rlcore.ranks import RankRun, act_for, mode_of, own_seed, place_of, shared_text
 
@@ -51,6 +54,44 @@ def test_ranks_go_on_bit_for_bit(tmp_path):
     parts = run_processes(2, data, tmp_path / "parts", 128, 192)
     assert np.array_equal(whole[0][0], parts[0][0])
     assert np.array_equal(whole[1][0], parts[1][0])
+
+
+def signalled(comm, folder):
+    """How each rank leaves when the second alone is signalled."""
+    run = RankRun(*place_of(comm, PPOAgent), PPOAgent, None, "CartPole-v1", 3, 2, **PPO_SMALL)
+    run.record_in(folder)
+    try:
+        run.learn(6_400, [lambda *step: comm.rank == 1 and run.t == 16 and signal.raise_signal(signal.SIGUSR1)])
+    except Interrupted as left:
+        return left.code, left.finished, run.t
+    finally:
+        run.close()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="the platform has no SIGUSR1")
+def test_a_signal_to_one_rank_is_one_to_all(tmp_path):
+    first, second = run_processes(2, signalled, tmp_path / "run")
+    assert first == second == (75, False, 32)  # the row at which they next tell each other
+    assert not (tmp_path / "run" / "finished").exists()
+
+
+def not_finite(comm, folder):
+    def fails(t, step, stats):
+        if t == 32:
+            raise NonFiniteError(f"the loss of rank {comm.rank} is nan", {"rank": np.array([comm.rank])})
+
+    run = RankRun(*place_of(comm, PPOAgent), PPOAgent, None, "CartPole-v1", 3, 2, **PPO_SMALL)
+    run.record_in(folder)
+    with pytest.raises(NonFiniteError, match=f"the loss of rank {comm.rank} is nan; what it learned from is kept"):
+        run.learn(64, [fails])
+    run.close()
+
+
+def test_each_rank_keeps_what_its_update_failed_on(tmp_path):
+    run_processes(2, not_finite, tmp_path / "run")
+    for rank, part in enumerate(("", ".rank-1")):
+        kept = load_state(tmp_path / "run" / "faults" / f"step-{32:012d}{part}")
+        assert kept["batch"]["rank"] == [rank]
 
 
 def refused(comm, folder):

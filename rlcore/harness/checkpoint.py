@@ -119,9 +119,12 @@ def load_parts(parts: dict[str, Any], states: dict[str, Any]) -> None:
         part.load(states[name])
 
 
-def keep_fault(folder: Path, t: int, agent: dict[str, Any], batch: Any) -> Path:
-    """Keep what an update failed on, and the agent, its Rings excepted, to do it again with; gives the folder."""
-    kept = folder / "faults" / f"step-{t:012d}"
+def keep_fault(folder: Path, t: int, agent: dict[str, Any], batch: Any, part: str = "") -> Path:
+    """Keep what an update failed on, and the agent, its Rings excepted, to do it again with; gives the folder.
+
+    part: what its name ends with, where several processes of a run keep theirs.
+    """
+    kept = folder / "faults" / f"step-{t:012d}{part}"
     small = {k: v for k, v in agent.items() if not any(isinstance(x, Ring) for x in leaves(v))}
     save_state(kept, {"t": t, "batch": batch, "agent": small, "library_rng": rng.state_of(rng.default())})
     return kept

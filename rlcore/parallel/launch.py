@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from subprocess import TimeoutExpired
 from time import monotonic
+from types import FrameType
 
 from rlcore.parallel.faults import RANKS
 from rlcore.parallel.launched import SIZES
@@ -18,6 +19,7 @@ from rlcore.parallel.processes import Workplace
 from rlcore.parallel.supervise import Job, Settings, say
 from rlcore.parallel.verdict import REQUEUE, TIMEOUT, Ended
 
+ONE = 1.0  # seconds in which signals are one: timeout(1) and a scheduler may send it to a process and to its group
 TURN = 0.05  # seconds from one look at the ranks to the next
 # a rank; unlike `python -m` it does not look for modules in the working folder first
 RANK = "import sys; sys.path[:] = filter(None, sys.path); from rlcore.parallel.rank import main; main()"
@@ -42,12 +44,13 @@ def launch(words: Sequence[str], settings: Settings) -> Ended:
     start = mpi.command(settings.ranks, settings.elastic) if mpi is not None else []
     end_s = monotonic() + (settings.timeout_s or float("inf"))
     given = {name: value for name, value in os.environ.items() if name not in (*RANKS, *SIZES)}  # of a job around this
+    terminal = {"TERM": "dumb"} if mpi is not None else {}  # Open MPI gives ranks one, of which lines are passed on
     place = Workplace()
     try:
         with _noting() as signals:
             for restart in count():
                 command = [*start, sys.executable, "-c", RANK, *words, *_resumed(words, restart)]
-                env = {**dict.fromkeys(THREADS, "1"), **given, "RLCORE_RESTART": str(restart)}
+                env = {**dict.fromkeys(THREADS, "1"), **given, **terminal, "RLCORE_RESTART": str(restart)}
                 job = Job(command, env, place, settings, mpi.vendor if mpi is not None else None)
                 try:
                     refilled = watch(job, signals, end_s)
@@ -94,13 +97,21 @@ def _resumed(words: Sequence[str], restart: int) -> list[str]:
 
 @contextmanager
 def _noting() -> Iterator[list[str]]:
-    """The names of the signals that come, in the place of what they would do."""
+    """The names of the signals that come, in the place of what they would do; those of one second are one."""
     names: list[str] = []
+    last = -ONE
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        if monotonic() - last >= ONE:
+            names.append(signal.Signals(number).name)
+            last = monotonic()
+
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)  # the last when a terminal is closed
     before = {number: signal.getsignal(number) for number in numbers}
     before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
     for number in before:
-        signal.signal(number, lambda number, frame: names.append(signal.Signals(number).name))
+        signal.signal(number, note)
     try:
         yield names
     finally:

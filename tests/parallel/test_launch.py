@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -127,6 +128,9 @@ def test_what_is_started():
     settings = Settings(4, elastic=True, max_restarts=1)
     assert plan(["job.py", "--my_option", "1"], settings) == (["job.py", "--my_option", "1"], settings)
     assert plan(["train", "dqn"], settings) == (["-m", "rlcore", "train", "dqn"], settings)
+    assert plan(["train"], settings) == (["-m", "rlcore", "train"], settings)
+    with pytest.raises(ValueError, match="unknown algorithm 'nosuch'; known are dqn"):
+        plan(["train", "nosuch"], settings)
     with pytest.raises(ValueError, match="--elastic is of ranks of MPI, and a3c learns in workers that share memory"):
         plan(["train", "a3c"], settings)
     settings = Settings(4, max_restarts=1)
@@ -150,6 +154,17 @@ def test_a_restart_of_train_resumes():
     assert launcher._resumed(words, 1) == ["--resume"]
     assert launcher._resumed([*words, "--resume"], 1) == []
     assert launcher._resumed(["job.py", "train"], 1) == []
+
+
+@pytest.mark.fault(39)
+def test_signals_of_one_second_are_one(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(launcher, "monotonic", lambda: clock[0])
+    with launcher._noting() as names:
+        for seconds in (0.0, 0.9, 0.2):
+            clock[0] += seconds
+            signal.raise_signal(signal.SIGUSR1)
+    assert names == ["SIGUSR1", "SIGUSR1"]
 
 
 @pytest.mark.parametrize(
@@ -244,6 +259,18 @@ def test_one_rank_is_started_again_as_often_as_it_may_be(tmp_path, monkeypatch):
     done = launched("-n", 1, "--max-restarts", 0, "--", path, 1, 0)
     assert done.returncode == 137
     assert "--max-restarts 0 are used up" in done.stderr
+
+
+@pytest.mark.parametrize(("ranks", "term"), [(1, "xterm"), (2, "dumb")])
+def test_ranks_whose_lines_are_passed_on_do_not_draw(monkeypatch, ranks, term):
+    def job(command, env, *settings):
+        raise InterruptedError(env["TERM"])
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(launcher, "find_mpi", lambda: OMPI5)
+    monkeypatch.setattr(launcher, "Job", job)
+    with pytest.raises(InterruptedError, match=term):
+        launcher.launch(["script.py"], Settings(ranks))
 
 
 HANGS = """
