@@ -24,6 +24,7 @@ from rlcore.fields import Schedule
 from rlcore.harness.config import from_dict, load_config
 from rlcore.harness.header import Monitor, check_names
 from rlcore.harness.tuned import overlaid, tuned
+from rlcore.parallel.launched import launched
 
 COMMANDS = {
     "eval": "evaluate",
@@ -85,6 +86,8 @@ def _command(algorithm: str, cls: type[Agent], given: dict[str, Any], argv: list
             train(algorithm, settings, *parts)
         elif settings.folder is not None:
             raise ValueError("--folder is of one run; with --seeds give --root, under which each gets a folder")
+        elif launched() != 1:
+            raise ValueError("--seeds starts runs that are one process each; start ranks once for each --seed instead")
         else:
             run_all(argv, seeds_of(settings.seeds), settings.jobs)
 

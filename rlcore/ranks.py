@@ -23,14 +23,13 @@ from rlcore.harness.signals import Interrupted, Signals
 from rlcore.parallel.actor import act, acting_config
 from rlcore.parallel.base import Alone, Comm
 from rlcore.parallel.checkpoints import JointCheckpoint
-from rlcore.parallel.data_parallel import join, loop, rank_seed, refuse
+from rlcore.parallel.data_parallel import join, loop, rank_seed, refuse, shared_text
 from rlcore.parallel.evaluation import JointEvaluation
 from rlcore.parallel.heartbeat import essential
 from rlcore.parallel.learner import learn
 from rlcore.parallel.roles import Roles
 
 Mode = Literal["auto", "data", "actors"]
-PATH = 4_096  # bytes of a path, at most
 
 
 class RankRun(Run):
@@ -69,7 +68,7 @@ class RankRun(Run):
             except ValueError as error:
                 why = str(error)
         refuse(self.comm, why)
-        self.folder = Path(shared_text(self.comm, str(self.folder)))
+        self.folder = Path(shared_text(self.comm, str(self.folder) if self.leads else ""))
 
     def _opened(self, folder: Path, goal: int) -> Any:
         files: Any = Elsewhere(folder)
@@ -134,14 +133,6 @@ class Elsewhere:
 def own_seed(seed: int, comm: Comm) -> int:
     """The seed on rank 0, on others one that follows from it."""
     return rank_seed(seed, comm) if comm.rank else seed
-
-
-def shared_text(comm: Comm, text: str) -> str:
-    """Rank 0's text, of at most 4,096 bytes."""
-    line = np.zeros(PATH, np.uint8)
-    if comm.rank == 0:
-        line[: len(text.encode())] = np.frombuffer(text.encode(), np.uint8)
-    return bytes(comm.bcast_(line)).rstrip(b"\0").decode()
 
 
 def mode_of(cls: type[Agent], mode: Mode) -> str:

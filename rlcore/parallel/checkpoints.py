@@ -22,7 +22,7 @@ from rlcore.harness.checkpoint import Checkpoint, check_state, checkpoints, load
 from rlcore.harness.files import present, read, sha
 from rlcore.harness.storage import CheckpointError, load_state, save_state, verify_state
 from rlcore.parallel.base import Comm
-from rlcore.parallel.data_parallel import share
+from rlcore.parallel.data_parallel import share, shared_text
 from rlcore.parallel.worlds import filled, moved, needed, stripped
 
 T = TypeVar("T")
@@ -179,10 +179,11 @@ class JointCheckpoint(Checkpoint):
         found = self.comm.allgather(np.array([worst])).ravel()
         if not found.any():
             return result  # type: ignore[return-value]
-        if failure is not None:
+        why = shared_text(self.comm, "" if failure is None else str(failure) or type(failure).__name__)
+        rank = int(np.flatnonzero(found)[0])
+        if failure is not None and worst == found[rank]:
             raise failure
-        rank = int(found.argmax())
-        raise kinds[int(found[rank]) - 1](f"rank {rank} has failed in this, and says why")
+        raise kinds[int(found[rank]) - 1](f"rank {rank}: {why}") from failure
 
 
 def _digest(path: Path) -> bytes:

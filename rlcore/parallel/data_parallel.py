@@ -31,6 +31,7 @@ from rlcore.parallel.normalization import SharedMoments
 from rlcore.stream import Step
 
 EVERY = 16  # steps of the environments after which ranks tell each other whether to leave, and what they have seen
+TEXT = 4_096  # bytes of what ranks tell each other in words, a path above all
 OWN = ("batch_size", "buffer_size")  # settings in which ranks may differ
 A = TypeVar("A", bound=Agent)
 
@@ -111,7 +112,15 @@ def optimizers_of(agent: Agent) -> Iterator[tuple[str, Optimizer]]:
 def refuse(comm: Comm, why: str) -> None:
     """ValueError on all ranks if one of them has a reason."""
     if comm.max_(np.array([bool(why)], np.float64))[0]:
-        raise ValueError(why or "another rank refuses, and says why")
+        raise ValueError(shared_text(comm, why))
+
+
+def shared_text(comm: Comm, text: str) -> str:
+    """The text of the first rank that has one, on all ranks: 4,096 bytes of it, at most."""
+    line, given = np.zeros(TEXT, np.uint8), text.encode()[:TEXT]
+    line[: len(given)] = np.frombuffer(given, np.uint8)
+    first = next((row for row in comm.allgather(line) if row.any()), line)
+    return bytes(first).rstrip(b"\0").decode(errors="ignore")
 
 
 def refuse_differences(comm: Comm, what: dict[str, str]) -> None:

@@ -16,10 +16,12 @@ class Roles(NamedTuple):
 
     @classmethod
     def of(cls, comm: Comm, learners: int = 1) -> Roles:
-        """Those of a communicator; ValueError if a learner would have no actor."""
-        if learners < 1 or comm.size < 2 * learners:
+        """Those of a communicator; ValueError if there would be no learner, or one without an actor."""
+        if learners < 1:
+            raise ValueError(f"learners must be at least 1, got {learners}")
+        if comm.size < 2 * learners:
             raise ValueError(
-                f"{learners} learners and at least as many actors need {max(2 * learners, 2)} ranks, there are "
+                f"{learners} learners and at least as many actors need {2 * learners} ranks, there are "
                 f"{comm.size}: start more (rlcore launch -n), or take fewer learners"
             )
         return cls(comm.rank, comm.size, learners)

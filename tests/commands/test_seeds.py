@@ -107,6 +107,13 @@ def test_what_is_wrong_is_said_once_before_any_run(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_seeds_are_not_of_ranks(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    with pytest.raises(SystemExit, match="start ranks once for each --seed instead"):
+        main(["train", "dqn", "--seeds", "0..2", "--root", str(tmp_path / "runs")])
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.fault(39)
 def test_a_signal_reaches_the_runs_which_save(tmp_path):
     words = ["train", "dqn", "--steps", "10000000", "--seeds", "0..2", "--jobs", "2", "--root", str(tmp_path), *QUICK]

@@ -240,8 +240,8 @@ def test_ranks_have_roles():
         (4, 0, 5),
     ]
     assert [roles[0].of_learner(i) for i in range(2)] == [(2, 4, 6), (3, 5)]
-    for learners in (0, 1, 2):
-        with pytest.raises(ValueError, match="ranks, there are 1"):
+    for learners, words in ((0, "at least 1, got 0"), (1, "need 2 ranks, there are 1"), (2, "need 4 ranks")):
+        with pytest.raises(ValueError, match=words):
             Roles.of(Alone(), learners)
 
 

@@ -11,7 +11,7 @@ from rlcore.envs import SerialEnv
 from rlcore.envs.toy import Chain
 from rlcore.fields import Schedule
 from rlcore.parallel.base import Alone
-from rlcore.parallel.data_parallel import join, loop, rank_seed
+from rlcore.parallel.data_parallel import join, loop, rank_seed, refuse, shared_text
 from rlcore.parallel.local import run_threads
 from rlcore.rng import generator
 from rlcore.stream import Step
@@ -364,6 +364,16 @@ def test_a_rank_without_a_transition_goes_along(cls):
     np.testing.assert_array_equal(after, other[1])
     assert n == other[2] == (1 if cls is TRPO else 2)  # TRPO leaves such an update out
     assert (after != before).any()
+
+
+def test_what_one_rank_refuses_all_do_in_its_words():
+    def rank(comm):
+        refuse(comm, "")
+        with pytest.raises(ValueError, match=r"^no: ä$"):
+            refuse(comm, "no: ä" if comm.rank == 1 else "later" if comm.rank == 2 else "")
+        return shared_text(comm, "x" * 5_000 if comm.rank else ""), shared_text(comm, "")
+
+    assert run_threads(3, rank) == [("x" * 4_096, "")] * 3
 
 
 def test_updates_begin_when_every_rank_has_a_transition():
