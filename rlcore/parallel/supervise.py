@@ -177,7 +177,7 @@ class Job:
             self._over_at = self._over_at or now
             if now - self._over_at > LEAVE_S:  # MPI_Finalize hangs now and then when ranks have died
                 self.kill(Ended(KILLED, "mpiexec did not end with its ranks", again=True))
-        if self.told == "SIGINT" and any(rank.slot.state == LEFT for rank in self.ranks.values()):
+        if self.told == "SIGINT" and working and any(rank.slot.state == LEFT for rank in self.ranks.values()):
             self._left_at = self._left_at or now
             if now - self._left_at > LEAVE_S:
                 say(f"{', '.join(map(str, working))} did not leave with the others")
@@ -216,7 +216,10 @@ class Job:
     def _ended(self, returned: int) -> Ended:
         stones = tombstones(self.folder)
         for stone in stones if self._keep else ():
-            bury(Path(self._keep), stone)
+            try:
+                bury(Path(self._keep), stone)
+            except OSError as error:
+                say(f"no tombstone of rank {stone.rank}: {error}")
         ended = verdict(returned, self.vendor, self.slots, stones, self.elastic, self._why)
         if self.told == "SIGINT" and ended.code:
             return Ended(INTERRUPTED, meaning(INTERRUPTED))
