@@ -51,8 +51,7 @@ class Run:
     """
 
     recorder_class, evaluation_class, checkpoint_class = Recorder, Evaluation, Checkpoint
-    leads = True  # whether it prints and records, of the processes of a run
-    part = ""  # what the names of files end with that each of them writes
+    leads, part = True, ""  # of the processes of a run: whether it records; what names of its own files end with
 
     def __init__(
         self,
@@ -112,8 +111,7 @@ class Run:
                     self._train(goal, [*hooks, self._recorder, self._watch, *line, self._checkpoint, signals])
                 if owed or not self._checkpoint.saved(self.t):
                     self._checkpoint.save(self.t)
-                if self.anywhere(signals.received) and not signals.received:
-                    signals.received = "SIGUSR1"  # of another process: this one, too, leaves unfinished
+                signals.received = (signals.received or "SIGUSR1") if self.anywhere(signals.received) else ""  # as all
                 signals.finished = self.t >= goal and not self._watch.owed  # neither a hook nor a signal has ended it
                 if signals.finished:
                     files.finish()
