@@ -46,6 +46,9 @@ def test_ranks_that_learn_as_one_keep_one_run(tmp_path):
     assert saves == [f"step-{t:012d}{part}" for t in (64, 128) for part in ("", ".rank-1")]
     assert json.loads((tmp_path / "run" / "config.json").read_text())["seed"] == 3
     assert Run.read(tmp_path / "run").agent.t == 128  # as that of one process
+    lines = [json.loads(line) for line in (tmp_path / "run" / "scalars.jsonl").read_text().splitlines()]
+    assert [line["t"] for line in lines if "eval/mean_reward" in line] == [64, 128]
+    assert sum("time/fps" in line for line in lines) == 4  # every 32 rows, of rank 0 alone
 
 
 def test_ranks_go_on_bit_for_bit(tmp_path):

@@ -63,9 +63,8 @@ def _train(algorithm: str, settings: Train, run: Run) -> None:
     files = _resumable(algorithm, settings, run) if settings.resume and run.leads else None
     if run.anywhere(files is not None):
         if files is not None:
-            files.config |= {
-                kind: run.header()[kind] for kind in ("envs", "monitor")
-            }  # which may be others than before
+            header = run.header()
+            files.config |= {kind: header[kind] for kind in ("envs", "monitor")}  # they may be others than before
         run.go_on(files, settings.steps)
     else:
         if settings.resume and run.leads:
