@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from time import monotonic, sleep
 
 import pytest
 
+from rlcore.harness import newest_state
 from rlcore.parallel.mpiexec import find_mpi
 from rlcore.parallel.processes import mapped
 from tests.parallel.jobs import GUARDED, PAIR, STEPS
@@ -158,6 +160,28 @@ def test_ten_jobs_go_on_within_ten_seconds(tmp_path):
         times.append(kill_and_resume(tmp_path / str(i), ("learner", "mpiexec")[i % 2], rng))
     print("seconds from the kill to the next start:", *(f"{seconds:.1f}" for seconds in sorted(times)))
     assert max(times) < 10
+
+
+@pytest.mark.fault(34, 35)
+@pytest.mark.slow
+@pytest.mark.parametrize("whom", ["actor", "learner"])
+def test_training_outlives_its_ranks(tmp_path, whom):
+    needs_mpi(elastic=whom == "actor")
+    folder, elastic = tmp_path / "run", ["--elastic"] * (whom == "actor")
+    train = ["train", "dqn", "--parallel", "actors", "--steps", 20_000, "--folder", folder, "--checkpoint-every", 2_000]
+    with running("-n", 3, *elastic, "--", *train) as child:
+        while not newest_state(folder / "checkpoints"):
+            assert child.poll() is None, child.communicate()
+            sleep(0.2)
+        ranks = children(children(child.pid)[0])  # in the order of their ranks
+        os.kill(ranks[whom == "actor"], signal.SIGKILL)
+        had = newest_state(folder / "checkpoints")[1]["t"]
+        done = ended(child)
+    assert done.returncode == 0, done.stderr
+    assert newest_state(folder / "checkpoints")[1]["t"] == 20_000
+    starts = [int(t.replace(",", "")) for t in re.findall(r"from step ([\d,]+), in", done.stdout)]
+    assert len(starts) == 1 + (whom == "learner")
+    assert starts[-1] >= had * (whom == "learner")
 
 
 @pytest.mark.fault(39, 40)
