@@ -9,11 +9,12 @@ import select
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
-from time import monotonic, time
+from time import monotonic
 
 NOTE_S = 1.0  # from one look for shared memory to the next, in the first minute
 SHARED = re.compile(r"(/dev/shm/(?:sm_segment|vader_segment|mpich_)[\w.+-]*)$")  # of Open MPI and MPICH
@@ -141,7 +142,7 @@ def sweep_old() -> None:
             status = folder.lstat()
             if folder.is_symlink() or not folder.is_dir() or status.st_uid != os.getuid():
                 continue
-            if not (folder / "lock").exists() and time() - status.st_mtime < YOUNG_S:
+            if not (folder / "lock").exists() and time.time() - status.st_mtime < YOUNG_S:
                 continue
             lock = _lock(folder)
             if lock is not None:

@@ -36,8 +36,8 @@ BUGS = [
     ),
     Bug(
         "epsilon stays where it begins", "agents.dqn",
-        "self.explorer(self.acting_q(obs).array, self.t, mask)",
-        "self.explorer(self.acting_q(obs).array, 0, mask)",
+        "self.explorer(values, self.t, mask)",
+        "self.explorer(values, 0, mask)",
         "agents/test_dqn.py::test_exploration_and_learning_rate_follow_their_schedules",
     ),
     Bug(
@@ -54,7 +54,7 @@ BUGS = [
     ),
     Bug(
         "an update that was left out counts, and moves the target", "agents.dqn",
-        "if not self.descend(loss, batch):\n"
+        "if not self.descend(loss, batch, 1 if self.comm is None else self.rows_in(batch)):\n"
         "            return {}",
         "self.descend(loss, batch)",
         "agents/test_every.py::test_losses_that_are_nan_are_left_out_and_counted_and_three_in_a_row_end_the_run",
@@ -528,7 +528,7 @@ BUGS = [
     Bug(
         "SAC's critic learns from the actor's loss", "agents.sac",
         'self.fixed_critic(batch["obs"], action), alpha)\n'
-        '        self.descend["actor"](loss, batch)',
+        '        self.descend["actor"](loss, batch, len(action.array))',
         'self.critic(batch["obs"], action), alpha)\n'
         "        self.critic.cleargrads()\n"
         '        self.descend["actor"](loss, batch)\n'
@@ -645,8 +645,9 @@ BUGS = [
     ),
     Bug(
         "gradients add up over updates", "agents.descent",
-        "self.model.cleargrads()",
-        "pass",
+        "self.model.cleargrads()\n"
+        "        if math",
+        "if math",
         "agents/test_descent.py::test_gradients_do_not_add_up",
     ),
     Bug(
