@@ -16,7 +16,8 @@ from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 from time import monotonic
 
-NOTE_S = 1.0  # from one look for shared memory to the next, in the first minute
+NOTE_S = 1.0  # from one look for shared memory to the next, once there is some
+SOON_S = 10.0  # in which it is looked for every time, for a job may end as soon as it has begun
 SHARED = re.compile(r"(/dev/shm/(?:sm_segment|vader_segment|mpich_)[\w.+-]*)$")  # of Open MPI and MPICH
 SESSION = re.compile(r"ompi\.(\d+)")  # a folder of Open MPI, with the process id of its mpiexec
 YOUNG_S = 60  # a folder without a lock may be in the making
@@ -72,11 +73,11 @@ class Workplace:
         self.path = Path(mkdtemp(prefix=f"rlcore-{os.getuid()}-"))
         self._lock = _lock(self.path)
         self._noted: set[str] = set()
-        self._next, self._jobs = 0.0, 0
+        self._next, self._jobs, self._began = 0.0, 0, 0.0
 
     def new_folder(self) -> Path:
         """A folder in it, for one job."""
-        self._jobs += 1
+        self._jobs, self._next, self._began = self._jobs + 1, 0.0, monotonic()
         folder = self.path / str(self._jobs)
         folder.mkdir()
         return folder
@@ -86,10 +87,9 @@ class Workplace:
         now = monotonic()
         if now < self._next:
             return
-        self._next = now + NOTE_S
-        names = {f"{gettempdir()}/ompi.{mpiexec}"}
-        for pid in ranks:
-            names |= mapped(pid)
+        found = set().union(*map(mapped, ranks))
+        self._next = now + NOTE_S if found or now - self._began > SOON_S else 0.0
+        names = {f"{gettempdir()}/ompi.{mpiexec}", *found}
         new = sorted(names - self._noted)
         if new:
             self._noted |= names
@@ -99,7 +99,6 @@ class Workplace:
     def sweep(self) -> None:
         """Remove what ranks that have ended have left."""
         sweep(self.path)
-        self._next = 0.0
 
     def close(self) -> None:
         self.sweep()
@@ -124,7 +123,9 @@ def sweep(folder: Path) -> None:
         noted = [Path(line) for line in (folder / "noted").read_text().splitlines()]
     except OSError:
         return
-    left = [path for path in noted if os.path.lexists(path) and path.lstat().st_uid == os.getuid()]
+    for path in [path for path in noted if path.name.startswith("sm_segment")]:  # each rank has one, noted or not
+        noted += path.parent.glob(f"{path.stem}.*")
+    left = [path for path in set(noted) if os.path.lexists(path) and path.lstat().st_uid == os.getuid()]
     used = set().union(*map(mapped, os.listdir("/proc"))) if left and os.path.isdir("/proc") else set()
     for path in left:
         session = SESSION.fullmatch(path.name)

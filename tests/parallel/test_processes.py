@@ -87,8 +87,10 @@ def test_a_folder_in_the_making_is_left_alone(tmp_path):
 @pytest.mark.fault(41)
 @pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs shared memory")
 def test_shared_memory_is_swept_when_nobody_uses_it(tmp_path):
-    name = Path(f"/dev/shm/sm_segment.test.{os.getpid()}")
+    name = Path(f"/dev/shm/sm_segment.test.{os.getpid()}.0")
     name.write_bytes(b"x")
+    other = name.with_suffix(".1")  # of a rank that died before it was noted
+    other.touch()
     foreign = tmp_path / "foreign"
     foreign.touch()
     place = Workplace()
@@ -105,7 +107,9 @@ def test_shared_memory_is_swept_when_nobody_uses_it(tmp_path):
             assert not session.exists()
         sweep(place.path)
         assert not name.exists()
+        assert not other.exists()
         assert foreign.exists()
     finally:
         name.unlink(missing_ok=True)
+        other.unlink(missing_ok=True)
         place.close()
