@@ -44,7 +44,7 @@ STEPS = 50  # of each environment in a chunk, as many as Ape-X sends at a time (
 IN_FLIGHT = 2  # chunks of an actor that are on their way
 EPSILON, ALPHA = 0.4, 7.0  # of the ladder, as Horgan et al. 2018
 LITTLE = 1_000  # rows of a replay that is never written to
-LOOKS = 50  # at what is waited for, before the first sleep: 0.1 ms
+LOOKS = 300  # at what is waited for, before the first sleep: 0.2 ms
 
 
 def ladder(actor: int, actors: int) -> float:
@@ -114,7 +114,7 @@ def chunk_steps(agent: Agent, steps: int | None) -> int:
 
 
 def soon(condition: Callable[[], Any]) -> Any:
-    """wait_for(condition), but what comes within 0.1 ms is not slept over: of small chunks, thousands come a second."""
+    """wait_for(condition), but what comes within 0.2 ms is not slept over: of small chunks, thousands come a second."""
     for _ in range(LOOKS):
         if found := condition():
             return found

@@ -14,7 +14,7 @@ from rlcore.parallel.devices import Devices
 from rlcore.parallel.heartbeat import beat
 
 ANY = -1  # any source, any tag
-SHORT, LONG = 50e-6, 500e-6  # seconds that a waiting rank sleeps, at first and in the end: a reaction of 0.3 ms
+SHORT, LONG = 50e-6, 1e-3  # seconds that a waiting rank sleeps, at first and in the end
 LARGE = 1 << 16  # bytes: from here on a second exchange is cheaper than a copy
 T = TypeVar("T")
 
@@ -42,12 +42,14 @@ class Envelope(NamedTuple):
 def wait_for(condition: Callable[[], T | None], timeout_s: float = math.inf) -> T:
     """Sleep until condition() is neither None nor False, and give it; TimeoutError after timeout_s.
 
-    The sleeps grow from 50 to 500 µs, so that an idle rank leaves its core to others.
+    The sleeps grow from 50 µs to 1 ms, so that an idle rank leaves its core to others.
     """
     end, pause = time.monotonic() + timeout_s, SHORT
     while True:
         beat()
         found = condition()
+        if found is None or found is False:
+            found = condition()  # MPI takes a message in at the first look, and shows it at the second
         if found is not None and found is not False:
             return found
         if time.monotonic() >= end:

@@ -27,14 +27,14 @@ def test_waiting_gives_what_comes():
 
 
 def test_the_sleeps_grow(monkeypatch):
-    """A rank that waits for a second wakes at most 2,100 times, and soon after what it waits for has come."""
+    """A rank that waits for a second wakes at most 1,100 times, and soon after what it waits for has come."""
     slept = []
     monkeypatch.setattr(base.time, "sleep", slept.append)
     wait_for(lambda: len(slept) >= 100 or None)
     assert slept[0] == 50e-6
     assert slept == sorted(slept)
-    assert slept[-1] == 500e-6
-    assert np.median(slept) == 500e-6
+    assert slept[-1] == 1e-3
+    assert np.median(slept) == 1e-3
 
 
 def test_a_waiting_rank_leaves_its_core_to_others():
