@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
@@ -24,6 +25,7 @@ from rlcore.fields import Schedule
 from rlcore.harness.config import from_dict, load_config
 from rlcore.harness.header import Monitor, check_names
 from rlcore.harness.tuned import overlaid, tuned
+from rlcore.parallel.faults import guard, rank_here
 from rlcore.parallel.launched import launched
 
 COMMANDS = {
@@ -130,6 +132,11 @@ def _value(argv: list[str], option: str) -> str | None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the command `rlcore`."""
+    with nullcontext() if rank_here() is None else guard():  # a rank ends all others by what it says
+        _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> None:
     if argv is None:
         argv = sys.argv[1:]
         # where the module of `--env MODULE:ID` may be; last, so that nothing there is taken for what is installed

@@ -16,7 +16,6 @@ from rlcore.harness.folder import find_resumable, new_path, same_run
 from rlcore.harness.header import Monitor, compared, completed, differences
 from rlcore.harness.signals import Interrupted
 from rlcore.parallel.comm import world
-from rlcore.parallel.faults import guard
 from rlcore.parallel.hogwild import own_share
 from rlcore.ranks import Mode, RankRun, act_for, place_of
 
@@ -51,12 +50,11 @@ def train(algorithm: str, settings: Train, config: Any, envs: EnvConfig, monitor
     if comm.size == 1:
         _train(algorithm, settings, Run(*given, **parts))
         return
-    with guard(comm):
-        place: Any = place_of(comm, given[0], settings.parallel, settings.learners, settings.chunks)
-        if place is None:
-            act_for(comm, *given, own_share(given[0], envs), settings.learners)
-        else:
-            _train(algorithm, settings, RankRun(*place, *given, **parts))
+    place: Any = place_of(comm, given[0], settings.parallel, settings.learners, settings.chunks)
+    if place is None:
+        act_for(comm, *given, own_share(given[0], envs), settings.learners)
+    else:
+        _train(algorithm, settings, RankRun(*place, *given, **parts))
 
 
 def _train(algorithm: str, settings: Train, run: Run) -> None:

@@ -79,7 +79,8 @@ def verdict(
     own = [stone for stone in stones if not lost(stone)]
     if own:
         first = own[0]
-        return Ended(first.code, f"rank {first.rank} has failed: {first.type}: {_first_line(first.message)}")
+        kind = "" if first.type == SystemExit.__name__ else f"{first.type}: "
+        return Ended(first.code, f"rank {first.rank} has failed: {kind}{_first_line(first.message)}")
     if why is not None:
         return why
     if not any(slot.state for slot in slots):
