@@ -18,13 +18,12 @@ from rlcore.agents.on_policy import OnPolicy
 from rlcore.api import Run
 from rlcore.envs import VectorEnv
 from rlcore.envs.make import EnvConfig, make_env
-from rlcore.harness.record import Recorder
 from rlcore.harness.signals import Interrupted, Signals
 from rlcore.parallel.actor import act, acting_config
 from rlcore.parallel.base import Alone, Comm
 from rlcore.parallel.checkpoints import JointCheckpoint
 from rlcore.parallel.data_parallel import join, loop, rank_seed, refuse, shared_text
-from rlcore.parallel.evaluation import JointEvaluation
+from rlcore.parallel.evaluation import JointEvaluation, Unrecorded
 from rlcore.parallel.heartbeat import essential
 from rlcore.parallel.learner import learn
 from rlcore.parallel.roles import Roles
@@ -96,23 +95,6 @@ class RankRun(Run):
 
     def anywhere(self, here: Any) -> bool:
         return bool(self.comm.max_(np.array([bool(here)], np.float64))[0])
-
-
-class Unrecorded(Recorder):
-    """In the place of a recorder on ranks that record nothing."""
-
-    def __init__(self, *args: Any):
-        self.n_envs = 0
-
-    def __call__(self, t: int, step: Any, stats: dict[str, Any]) -> None:
-        pass
-
-    scalar = score = histogram = __call__  # type: ignore[assignment]
-
-    def flush_files(self) -> None:
-        pass
-
-    clear_files = flush_files
 
 
 class Elsewhere:

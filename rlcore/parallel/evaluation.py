@@ -10,6 +10,7 @@ import numpy as np
 from rlcore.agents.base import Policy
 from rlcore.envs.base import VectorEnv
 from rlcore.harness.evaluate import Evaluation, PutOff, evaluate
+from rlcore.harness.record import Recorder
 from rlcore.parallel.base import Comm
 
 
@@ -46,14 +47,16 @@ def joint_evaluate(
     return merged[:, 0].copy(), merged[:, 1].astype(np.int64)
 
 
-class Silent:
+class Unrecorded(Recorder):
     """In the place of a recorder on ranks that record nothing."""
 
-    def score(self, t: int, returns: Any) -> None:
+    def __init__(self, *args: Any):
+        self.n_envs = 0
+
+    def __call__(self, *args: Any) -> None:
         pass
 
-    def scalar(self, name: str, value: float, t: int) -> None:
-        pass
+    scalar = score = histogram = flush_files = clear_files = __call__  # type: ignore[assignment]
 
 
 class JointEvaluation(Evaluation):
@@ -66,7 +69,7 @@ class JointEvaluation(Evaluation):
         super().__init__(agent, env, every, episodes, *args, **named)
         self.comm = comm
         if comm.rank:
-            self.recorder, self.best, self.video = Silent(), None, None  # type: ignore[assignment]
+            self.recorder, self.best, self.video = Unrecorded(), None, None
 
     def play(self) -> tuple[np.ndarray, np.ndarray]:
         return joint_evaluate(self.agent.policy(), self.env, self.episodes, self.comm, self.stop)

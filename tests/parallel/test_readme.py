@@ -27,7 +27,9 @@ def test_a_script_runs_on_two_ranks(block, tmp_path):
 
 @pytest.mark.parametrize("block", [BLOCKS[0], BLOCKS[2]], ids=["as one", "a model"])
 def test_a_script_runs_alone(block):
-    exec(block, {})
+    names: dict = {}
+    exec(block, names)
+    assert names["comm"].size == 1
 
 
 def test_codes_and_numbers_are_those_of_the_launcher():
