@@ -37,10 +37,16 @@ class Feed:
         """Feed rows of streams from `stream` on, until they end, or it is over; told: more to record with the first."""
         agent, more = self.agent, told or {}
         for obs, action, step, extra in rows:
-            if stream:
-                agent.observe(obs, action, step, extra, stream)
-            else:
-                agent.observe(obs, action, step, extra)
+            try:
+                if stream:
+                    agent.observe(obs, action, step, extra, stream)
+                else:
+                    agent.observe(obs, action, step, extra)
+            except ValueError as error:
+                raise ValueError(
+                    f"the learner's agent refuses what was sent of stream {stream} and on: {error}; all ranks need the "
+                    "same agent and environment"
+                ) from error
             stats = agent.update()
             if more:
                 stats, more = {**stats, **more}, {}
