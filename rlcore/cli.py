@@ -71,8 +71,10 @@ def _json(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.Primit
     )
 
 
-def _command(algorithm: str, cls: type[Agent], given: dict[str, Any], argv: list[str]) -> Callable[..., None]:
-    """`rlcore train ALGORITHM`, with the fields of its config as options."""
+def _command(
+    algorithm: str, cls: type[Agent], given: dict[str, Any], argv: list[str], do: Callable[..., None]
+) -> Callable[..., None]:
+    """`rlcore train ALGORITHM`, with the fields of its config as options, and what it does with them."""
     own = from_dict(Train, {k: v for k, v in given.items() if k in ("env", "seed", "n_envs", "steps")})
     kinds = {"agent": cls.Config, "envs": EnvConfig, "monitor": Monitor}
     loose = {name: _unchecked(kind) for name, kind in kinds.items()}
@@ -85,10 +87,10 @@ def _command(algorithm: str, cls: type[Agent], given: dict[str, Any], argv: list
             Monitor(**vars(monitor)),
         )  # what is wrong comes first
         if settings.seeds is None:
-            train(algorithm, settings, *parts)
+            do(algorithm, settings, *parts)
         elif settings.folder is not None:
             raise ValueError("--folder is of one run; with --seeds give --root, under which each gets a folder")
-        elif launched() != 1:
+        elif do is not train or launched() != 1:
             raise ValueError("--seeds starts runs that are one process each; start ranks once for each --seed instead")
         else:
             run_all(argv, seeds_of(settings.seeds), settings.jobs)
@@ -136,7 +138,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         _main(argv)
 
 
-def _main(argv: Sequence[str] | None) -> None:
+def _main(argv: Sequence[str] | None, do: Callable[..., None] = train) -> None:
     if argv is None:
         argv = sys.argv[1:]
         # where the module of `--env MODULE:ID` may be; last, so that nothing there is taken for what is installed
@@ -148,11 +150,14 @@ def _main(argv: Sequence[str] | None) -> None:
     if argv == ["--version"]:
         print(f"rlcore {rlcore.__version__}")
         return
+    if argv[own:][1:2] == ["train"]:  # what is wrong with it is told once, before there are ranks
+        _main(argv[own + 1 :], lambda *parts: None)
     try:
         given = _given(argv)
         app, algorithms = tyro.extras.SubcommandApp(), tyro.extras.SubcommandApp()
         for name, cls in ALGORITHMS.items():
-            algorithms.command(name=name)(_command(name, cls, given if argv[:2] == ["train", name] else {}, argv))
+            own_given = given if argv[:2] == ["train", name] else {}
+            algorithms.command(name=name)(_command(name, cls, own_given, argv, do))
         app.command(algorithms, name="train", help="Train an agent, or go on with a run; evaluate it at the end.")
         named = [name for name in ("train", *COMMANDS) if argv[:1] == [name]]
         for name in named or COMMANDS:  # all of them only to list them

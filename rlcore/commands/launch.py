@@ -50,13 +50,10 @@ def plan(words: list[str], settings: Settings) -> tuple[list[str], Settings]:
     """What a rank runs, and on how many: `train` of an agent whose workers share memory is one rank with workers."""
     if words[0] != "train":
         return words, settings
-    name = words[1] if len(words) > 1 else "--help"
-    if not name.startswith("-") and name not in ALGORITHMS:
-        raise ValueError(f"unknown algorithm {name!r}; known are {', '.join(ALGORITHMS)}")
-    cls = ALGORITHMS.get(name)
+    cls = ALGORITHMS.get(words[1]) if len(words) > 1 else None
     if cls is not None and cls.asynchronous:
         if settings.elastic:
-            raise ValueError(f"--elastic is of ranks of MPI, and {name} learns in workers that share memory")
+            raise ValueError(f"--elastic is of ranks of MPI, and {words[1]} learns in workers that share memory")
         if not any(word.partition("=")[0] == "--workers" for word in words):
             words = [*words, "--workers", str(settings.ranks)]
         settings = Settings(1, False, settings.max_restarts, settings.heartbeat_s, settings.timeout_s)

@@ -128,15 +128,31 @@ def test_what_is_started():
     settings = Settings(4, elastic=True, max_restarts=1)
     assert plan(["job.py", "--my_option", "1"], settings) == (["job.py", "--my_option", "1"], settings)
     assert plan(["train", "dqn"], settings) == (["-m", "rlcore", "train", "dqn"], settings)
-    assert plan(["train"], settings) == (["-m", "rlcore", "train"], settings)
-    with pytest.raises(ValueError, match="unknown algorithm 'nosuch'; known are dqn"):
-        plan(["train", "nosuch"], settings)
     with pytest.raises(ValueError, match="--elastic is of ranks of MPI, and a3c learns in workers that share memory"):
         plan(["train", "a3c"], settings)
     settings = Settings(4, max_restarts=1)
     one = Settings(1, max_restarts=1)
     assert plan(["train", "a3c"], settings) == (["-m", "rlcore", "train", "a3c", "--workers", "4"], one)
     assert plan(["train", "a3c", "--workers=2"], settings)[0][-1] == "--workers=2"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("train", "Missing subcommand"),
+        ("train nosuch", "Available subcommands: dqn"),
+        ("train dqn --nosuch 1", "Unrecognized options: --nosuch"),
+        ("train dqn --batch-size 0", "batch_size must be at least 1, got 0"),
+        ("train dqn --seeds 0..2", "start ranks once for each --seed"),
+        ("train ppo --config nosuch.json", "nosuch.json"),
+    ],
+)
+def test_what_is_wrong_with_train_is_told_once_and_before_there_are_ranks(words, message, capfd, monkeypatch):
+    monkeypatch.setattr("rlcore.commands.launch.launch", lambda *args: pytest.fail("ranks were started"))
+    with pytest.raises(SystemExit) as end:
+        main(["launch", "-n", "3", "--", *words.split()])
+    told = "".join(capfd.readouterr()) + str(end.value)
+    assert told.count(message) == 1
 
 
 def test_the_words_of_a_script_are_left_as_they_are(monkeypatch):
