@@ -18,6 +18,12 @@ from rlcore.heads import Gaussian, StateDependent, head_of
 from rlcore.networks import mlp
 from rlcore.tree import map_
 
+ACTIVATIONS = {"tanh": F.tanh, "relu": F.relu}
+NETWORK = {  # options of `actor_critic` by the settings that they are
+    "ortho_init": "ortho_init", "log_std_init": "log_std", "share_layers": "share_layers",
+    "lstm_hidden_size": "lstm_hidden_size", "use_sde": "sde", "full_std": "full_std",
+}  # fmt: skip
+
 
 class ActorCritic(Link):
     """model(obs) gives the distribution over actions, and values (N,).
@@ -164,6 +170,15 @@ def actor_critic(
     if lstms:
         return RecurrentActorCritic(body, lstms, policy, value, head, masked)
     return ActorCritic(body, policy, value, head, masked)
+
+
+def network_of(
+    observation_space: Any, action_space: Any, config: Any, rng: np.random.Generator
+) -> ActorCritic | RecurrentActorCritic:
+    """The `actor_critic` of a config's settings, of which it may have some alone."""
+    given: Any = {option: getattr(config, name) for name, option in NETWORK.items() if hasattr(config, name)}
+    activation = ACTIVATIONS[config.activation]
+    return actor_critic(observation_space, action_space, config.hidden, activation=activation, rng=rng, **given)
 
 
 def make_orthogonal(link: Link, gain: float, last: float, rng: np.random.Generator | None) -> None:

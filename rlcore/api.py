@@ -40,6 +40,7 @@ from rlcore.tree import map_
 
 EVALUATION, FRESH = 1_000_000, 2_000_000  # what is added to the seed for evaluation while and after training
 STREAMS = 8  # of an evaluation, at most
+Kind = type[Agent] | None
 
 
 class Run:
@@ -48,6 +49,7 @@ class Run:
     env: a Gymnasium id, a callable that gives a gymnasium.Env, or a vector environment, whose seed and n_envs then
     hold; else they are 0 and 1. settings: fields of the agent's config, of EnvConfig or of Monitor. With a folder,
     which must not exist, training is recorded, evaluated and checkpointed there. loop: how it trains, as `train` does.
+    device: where its networks are, "cpu", "gpu" or "gpu:1"; it is no part of the run, which can go on elsewhere.
     """
 
     recorder_class, evaluation_class, checkpoint_class = Recorder, Evaluation, Checkpoint
@@ -61,6 +63,7 @@ class Run:
         seed: int | None = None,
         n_envs: int | None = None,
         folder: str | Path | None = None,
+        device: str = "cpu",
         **settings: Any,
     ):
         self.config, self.env_config, self.monitor = distributed(agent_class, config, settings)
@@ -74,7 +77,7 @@ class Run:
         self.env = make_env(env, n_envs, seed, own_share(agent_class, self.env_config))
         self.seed: int = getattr(self.env, "seed", 0) if seed is None else seed
         spaces = self.env.observation_space, self.env.action_space
-        self.agent = agent_class.from_spaces(*spaces, self.config, rng.generator(self.seed))
+        self.agent = agent_class.from_spaces(*spaces, self.config, rng.generator(self.seed)).to_device(device)
         self.agent.check_streams(self.env.n_envs)
         self.loop = loop_of(self.agent, self.config, env, self.env.n_envs, self.seed, self.env_config)
         self.t = 0  # rows so far
@@ -172,19 +175,16 @@ class Run:
 
     @classmethod
     def resume(
-        cls,
-        folder: str | Path | RunFolder,
-        env: Any = None,
-        steps: int | None = None,
-        agent_class: type[Agent] | None = None,
-    ) -> Run:
+        cls, folder: str | Path | RunFolder, env: Any = None, steps: int | None = None, agent_class: Kind = None,
+        device: str = "cpu",
+    ) -> Run:  # fmt: skip
         """The run in a folder, from its newest checkpoint, to go on with, if need be to more steps than it was to have.
 
         env is needed if it was not made from an id, agent_class if it is none of this library's.
         """
         files = folder if isinstance(folder, RunFolder) else RunFolder.open(folder)
         try:
-            run = cls._from_header(files.config, files.path / "config.json", env, agent_class)
+            run = cls._from_header(files.config, files.path / "config.json", env, agent_class, device)
             run.go_on(files, steps)
         except BaseException:
             files.close()
@@ -201,7 +201,7 @@ class Run:
         files.extend(steps)
 
     @classmethod
-    def read(cls, folder: str | Path, env: Any = None, agent_class: type[Agent] | None = None) -> Run:
+    def read(cls, folder: str | Path, env: Any = None, agent_class: Kind = None) -> Run:
         """The run in a folder as of its newest checkpoint, to use: nothing is written there, even while it trains."""
         folder = Path(folder)
         path = folder / "config.json"
@@ -219,7 +219,7 @@ class Run:
         self.t = state["t"]
 
     @classmethod
-    def _from_header(cls, header: Any, where: Path, env: Any, agent_class: type[Agent] | None) -> Run:
+    def _from_header(cls, header: Any, where: Path, env: Any, agent_class: Kind, device: str = "cpu") -> Run:
         check_header(header, where)
         agent_class = algorithm(header["algorithm"], agent_class, where)
         if env is None:
@@ -227,9 +227,9 @@ class Run:
                 raise ValueError("the environment was not made from a Gymnasium id; give env=")
             refuse_unseen_module(header["env"], f"import it first, or give env= (--env {header['env']})")
         config: Any = from_dict(agent_class.Config, header["agent"])
-        envs, monitor = from_dict(EnvConfig, header["envs"]), from_dict(Monitor, header["monitor"])
         env = header["env"] if env is None else env
-        run = cls(agent_class, config, env, header["seed"], header["n_envs"], **to_dict(envs), **to_dict(monitor))
+        parts: Any = to_dict(from_dict(EnvConfig, header["envs"])) | to_dict(from_dict(Monitor, header["monitor"]))
+        run = cls(agent_class, config, env, header["seed"], header["n_envs"], device=device, **parts)
         Header(run.header()).check({**header, "env": run.header()["env"]})
         return run
 
@@ -287,14 +287,14 @@ class Run:
         save_state(path, {"t": self.t, "library_rng": rng.state_of(rng.default()), "parts": parts})
 
     @classmethod
-    def load(cls, path: str | Path, env: Any = None, agent_class: type[Agent] | None = None) -> Run:
+    def load(cls, path: str | Path, env: Any = None, agent_class: Kind = None, device: str = "cpu") -> Run:
         """A run from `save`, or from a checkpoint; ValueError if it is damaged, or not of this kind of environment.
 
         env is needed if it was not made from an id, agent_class if it is none of this library's.
         """
         state = load_state(path)
         check_state(state, path)
-        run = cls._from_header(state["parts"].get("header"), Path(path), env, agent_class)
+        run = cls._from_header(state["parts"].get("header"), Path(path), env, agent_class, device)
         run._load(state)
         rng.restore(rng.default(), state["library_rng"])
         return run

@@ -45,7 +45,7 @@ class PPOLoss(Function):
             self.error = error * (moved == bounded)
         self.value_loss = square.sum() / n
         self.entropy_loss = -entropy.sum() / n
-        self.clip_fraction = np.count_nonzero(abs(off) > clip_range) / n
+        self.clip_fraction = xp_of(off).count_nonzero(abs(off) > clip_range) / n
         off -= log_ratio
         self.approx_kl = off.sum() / n  # without bias and of little variance, as Stable-Baselines3's
         return self.policy_loss + self.vf_coef * self.value_loss + self.ent_coef * self.entropy_loss
@@ -219,7 +219,7 @@ class SoftPolicyLoss(Function):
 
     def backward(self, gy: Any, log_prob: Any, q: Any, alpha: Any, least: Any) -> Any:
         share = gy / len(log_prob)
-        return np.broadcast_to(share * alpha, log_prob.shape), least * -share, None
+        return xp_of(log_prob).broadcast_to(share * alpha, log_prob.shape), least * -share, None
 
 
 def soft_policy_loss(log_prob: Any, q: Any, alpha: Any) -> Any:

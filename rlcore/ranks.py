@@ -23,6 +23,7 @@ from rlcore.parallel.actor import act, acting_config
 from rlcore.parallel.base import Alone, Comm
 from rlcore.parallel.checkpoints import JointCheckpoint
 from rlcore.parallel.data_parallel import join, loop, rank_seed, refuse, shared_text
+from rlcore.parallel.devices import local_device
 from rlcore.parallel.evaluation import JointEvaluation, Unrecorded
 from rlcore.parallel.heartbeat import essential
 from rlcore.parallel.learner import learn
@@ -117,6 +118,11 @@ def own_seed(seed: int, comm: Comm) -> int:
     return rank_seed(seed, comm) if comm.rank else seed
 
 
+def own_device(device: str, comm: Comm) -> str:
+    """The device of a rank where all are to have "gpu": the GPUs of a machine go round its ranks."""
+    return local_device(comm, device) if device == "gpu" and comm.size > 1 else device
+
+
 def mode_of(cls: type[Agent], mode: Mode) -> str:
     """How ranks train agents of a class: with actors where rows of older policies will do, else on their own."""
     if mode != "auto":
@@ -148,14 +154,22 @@ def place_of(
 
 
 def act_for(
-    comm: Comm, cls: type[Agent], config: Any, env: Any, seed: int, n_envs: int, envs: EnvConfig, learners: int
+    comm: Comm,
+    cls: type[Agent],
+    config: Any,
+    env: Any,
+    seed: int,
+    n_envs: int,
+    envs: EnvConfig,
+    learners: int,
+    device: str = "cpu",
 ) -> int:
     """Act for the learners of a run until they end it, or a signal does; gives the rows acted."""
     seed, rows = own_seed(seed, comm), 0
     made = make_env(env, n_envs, seed, envs)
     try:
         spaces = made.observation_space, made.action_space
-        agent = cls.from_spaces(*spaces, acting_config(config), rng.generator(seed))
+        agent = cls.from_spaces(*spaces, acting_config(config), rng.generator(seed)).to_device(device)
         with suppress(Interrupted, KeyboardInterrupt), Signals() as signals:  # to mpiexec, leaving is no failure
             rows = act(agent, made, comm, learners, hooks=[signals])
     finally:

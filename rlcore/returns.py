@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from rlcore.backend import xp_of
+
 Array = np.ndarray
 
 
@@ -141,7 +143,7 @@ def n_step_returns(reward: Array, discount: Array, value: Array, valid: Array, n
     """
     returns = value.copy()
     for _ in range(n):
-        returns[:-1] = np.where(valid, reward + discount * returns[1:], value[:-1])
+        returns[:-1] = xp_of(value).where(valid, reward + discount * returns[1:], value[:-1])
     return returns[:-1]
 
 

@@ -11,13 +11,14 @@ from gymnasium import spaces
 
 import rlcore
 from rlcore import api
-from rlcore.agents import DQN, DRQN, algorithm, name_of
+from rlcore.agents import A3C, DQN, DRQN, algorithm, name_of
 from rlcore.envs import SerialEnv
 from rlcore.envs.toy import Chain, HashChain
 from rlcore.explorers import Schedule
 from rlcore.harness import RunFolder, load_state, newest_state, train
 from rlcore.harness.checkpoint import load_parts
 from rlcore.rng import generator
+from tests.autograd import device
 
 QUICK = dict(learning_starts=50, update_every=4, gradient_steps=1, batch_size=8, hidden=(8,), buffer_size=500)
 
@@ -288,6 +289,34 @@ def test_only_known_algorithms_are_loaded(tmp_path):
     run.save(tmp_path / "saved")
     with pytest.raises(ValueError, match=r"unknown algorithm 'os.system'; known are dqn"):
         rlcore.Run.load(tmp_path / "saved")
+
+
+def test_a_run_goes_on_on_another_device(tmp_path, monkeypatch):
+    with monkeypatch.context() as there:
+        device.install(there)
+        run = quick(folder=tmp_path / "run", device="gpu", eval_every=40, checkpoint_every=40).learn(100)
+        assert isinstance(run.agent.actor.flat_state, device.Array)
+        weights, returns = run.agent.actor.flat_state.get(), run.evaluate(3)
+        action, _ = run.predict(np.zeros(4, np.float32))
+        run.save(tmp_path / "saved")
+    for here in (rlcore.Run.load(tmp_path / "saved"), rlcore.Run.resume(tmp_path / "run", steps=140)):
+        np.testing.assert_array_equal(here.agent.actor.flat_state, weights)
+        np.testing.assert_array_equal(here.evaluate(3), returns)
+        assert here.predict(np.zeros(4, np.float32))[0] == action
+    here.learn(40)
+    with monkeypatch.context() as there:
+        device.install(there)
+        run = rlcore.Run.resume(tmp_path / "run", steps=180, device="gpu").learn(40)
+        assert run.t == 180
+
+
+def test_devices_that_are_not_there():
+    with pytest.raises(ValueError, match=r"gpu needs CuPy .*rlcore\[cuda12\]"):
+        quick(device="gpu")
+    with pytest.raises(ValueError, match="expected 'cpu', 'gpu', 'gpu:1'"):
+        quick(device="tpu")
+    with pytest.raises(ValueError, match="A3C's workers share parameters in the host's memory"):
+        api.Run(A3C, device="gpu")
 
 
 class Mine(DQN):

@@ -19,7 +19,7 @@ from rlcore.agents import IMPALA, PPO, PPOConfig
 from rlcore.autograd import optimizers
 from rlcore.envs import SerialEnv
 from rlcore.networks import NatureCNN, mlp
-from rlcore.parallel.actor import IN_FLIGHT, act, soon
+from rlcore.parallel.actor import IN_FLIGHT, Soon, act
 from rlcore.parallel.base import Alone, Comm, wait_for
 from rlcore.parallel.chunk import Chunk, Layout
 from rlcore.parallel.comm import world
@@ -100,6 +100,7 @@ def layout_of(size: int, steps: int = 16, n: int = 4) -> Layout:
 def send_chunks(comm: Comm, chunks: list[Chunk], count: int) -> None:
     """As an actor does: sealed, no more than two on their way."""
     pending: deque[Any] = deque()
+    soon = Soon()
     for number in range(count):
         if len(pending) == len(chunks):
             sent = pending.popleft()
@@ -111,6 +112,7 @@ def send_chunks(comm: Comm, chunks: list[Chunk], count: int) -> None:
 
 def take_chunks(comm: Comm, chunk: Chunk, count: int) -> None:
     """As a learner does: looked for, received, checked."""
+    soon = Soon()
     for _ in range(count):
         envelope = soon(lambda: comm.probe(tag=UP))
         message = chunk.buffer[: envelope.nbytes]
@@ -140,7 +142,7 @@ def rows_of_streaming(found: list[Any]) -> Iterator[Row]:
 
 def waiting(comm: Comm, messages: int, idle: float) -> tuple[float, float]:
     """The share of a core that rank 0 takes while nothing comes, and seconds until it has what rank 1 sends it."""
-    stamp, waits, rng = np.zeros(1), [], np.random.default_rng(0)
+    stamp, waits, rng, soon = np.zeros(1), [], np.random.default_rng(0), Soon()
     for _ in range(messages):  # when rank 0 has slept for a while
         if comm.rank:
             sleep(rng.uniform(0.01, 0.03))

@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rlcore.actor_critic import flat
+from rlcore.actor_critic import flat, network_of
 from rlcore.agents.acting import resets
 from rlcore.agents.descent import Descent
-from rlcore.agents.on_policy import LogStd, OnPolicy, explained, network_of, rollout_columns
+from rlcore.agents.on_policy import LogStd, OnPolicy, explained, rollout_columns
 from rlcore.autograd.optimizers import Adam, Optimizer, RMSprop
+from rlcore.backend import to_cpu
 from rlcore.buffers import Rollout
 from rlcore.fields import Count, Fraction, Positive, Rate, Schedule, Weight, check_fields
 from rlcore.losses import actor_critic_loss
@@ -82,22 +83,24 @@ class A2C(OnPolicy):
         """One step on the whole rollout, whose values come from the same pass as their gradients (algorithm S3)."""
         config, valid = self.config, columns["valid"]
         if self.memory is None:
-            distribution, value = self.model(map_(flat, columns["obs"]))
+            distribution, value = self.model(self.there(map_(flat, columns["obs"])))
         else:
-            (distribution, value), _ = self.model(columns["obs"], columns["h"], resets(columns))
-        log_prob, entropy = distribution.log_prob_entropy(map_(flat, columns["action"]))
-        v = value.array.reshape(valid.shape)
-        target, advantage = map(np.ravel, self.estimates(columns, v, log_prob.array.reshape(valid.shape)))
+            (distribution, value), _ = self.model(*self.there((columns["obs"], columns["h"], resets(columns))))
+        log_prob, entropy = distribution.log_prob_entropy(self.there(map_(flat, columns["action"])))
+        v, log_p = (to_cpu(x.array).reshape(valid.shape) for x in (value, log_prob))
+        target, advantage = map(np.ravel, self.estimates(columns, v, log_p))
         if not valid.all():
             at = valid.ravel().nonzero()[0]
-            log_prob, entropy, value, advantage, target = (x[at] for x in (log_prob, entropy, value, advantage, target))
+            advantage, target, at = advantage[at], target[at], self.there(at)
+            log_prob, entropy, value = (x[at] for x in (log_prob, entropy, value))
         n = len(advantage)
         if config.normalize_advantage:
             advantage = self.normalized(advantage)
         if not n:
             self.n_updates += self.descend.absent(columns)
             return {}
-        stats = explained(target - value.array, target)
+        stats = explained(target - to_cpu(value.array), target)
+        advantage, target = self.there((advantage, target))
         loss, parts = actor_critic_loss(log_prob, entropy, value, advantage, target, config.ent_coef, config.vf_coef)
         if not self.descend(loss, columns, n):
             return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,15 @@ from rlcore.actor_critic import RecurrentActorCritic, headed
 from rlcore.agents.base import Policy
 from rlcore.agents.recurrent import RecurrentPolicy, Remembered
 from rlcore.autograd import as_array
+from rlcore.backend import to_cpu
 from rlcore.bodies import MASK
+from rlcore.distributions.base import array_like
 from rlcore.heads import StateDependent, StateDependentNormal
 from rlcore.tree import Tree, leaves, map_
 
 
 class Memory(Remembered):
-    """The recurrent state of N streams, and `starts`, as it was when the sequences of a rollout began."""
+    """The recurrent state of N streams, and `starts`, on the host, as it was when the sequences of a rollout began."""
 
     def __init__(self, model: Any):
         super().__init__(model)
@@ -36,7 +39,7 @@ class Memory(Remembered):
     def load(self, state: dict[str, Any]) -> None:
         self.check(state)
         h = self._nested(state["h"])
-        self.h = None if h is None else map_(np.array, h)
+        self.h = None if h is None else self.copied(h)
         self.starts = [map_(np.array, self._nested(h)) for h in state["starts"]]
 
 
@@ -64,23 +67,27 @@ class Exploration:
 
     def load(self, state: dict[str, Any]) -> None:
         self.check(state)
-        self.coefficients = np.array(state["coefficients"]) if state else None
+        self.coefficients = array_like(self.head.log_std, np.array(state["coefficients"])) if state else None
 
 
 class ActorPolicy(Policy):
-    """Acts by a model's distribution: the likeliest action, or one drawn from rng."""
+    """Acts by a model's distribution: the likeliest action, or one drawn from rng.
 
-    def __init__(self, model: Any, rng: np.random.Generator | None):
-        self.model, self.rng = model, rng
+    there: what brings arrays to the model.
+    """
+
+    def __init__(self, model: Any, rng: np.random.Generator | None, there: Callable[[Tree], Tree]):
+        self.model, self.rng, self.there = model, rng, there
 
     def __call__(self, obs: Any) -> Any:
-        return self.chosen(self.model.numbers(obs), obs)
+        return self.chosen(self.model.numbers(self.there(obs)), obs)
 
     def chosen(self, numbers: Any, obs: Any) -> Any:
         """Actions for the environment by the numbers of the model."""
-        distribution = headed(self.model, numbers, obs)
+        seen = {MASK: self.there(obs[MASK])} if self.model.masked else obs
+        distribution = headed(self.model, numbers, seen)
         action = distribution.mode if self.rng is None else distribution.sample(rng=self.rng)
-        return self.model.head.to_env(map_(as_array, action))
+        return self.model.head.to_env(map_(lambda a: to_cpu(as_array(a)), action))
 
     def head(self) -> dict[str, Any]:
         """The head, as it is exported."""
@@ -95,7 +102,7 @@ class RecurrentActorPolicy(RecurrentPolicy):
     """An `ActorPolicy` of a model with a memory, of which it keeps the state for its streams."""
 
     def __init__(self, policy: ActorPolicy):
-        super().__init__(Numbers(policy.model), policy.chosen, policy.head())
+        super().__init__(Numbers(policy.model), policy.chosen, policy.head(), policy.there)
 
     def exported(self) -> tuple[Any, dict[str, Any]]:
         model = self.model.actor_critic

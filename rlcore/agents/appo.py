@@ -10,6 +10,7 @@ import numpy as np
 from rlcore.agents.acting import resets
 from rlcore.agents.on_policy import VALUED
 from rlcore.agents.ppo import PPO, PPOConfig
+from rlcore.backend import to_cpu
 from rlcore.fields import Count, Distance, Fraction, Positive, Rate, Schedule, Weight
 from rlcore.returns import rollout_vtrace
 from rlcore.tree import Tree, map_
@@ -55,14 +56,15 @@ class APPO(PPO):
         steps, n = valid.shape
         log_prob, k = np.zeros(valid.shape, np.float32), max(VALUED // n, 1)
         if self.memory is not None:
-            h, reset = self.memory.starts[0], resets(c)
+            h, reset = self.there((self.memory.starts[0], resets(c)))
         for t in range(0, steps, k):
             part = slice(t, t + k)
             at = valid[part]
             obs, action = map_(lambda a, part=part: a[part], (c["obs"], c["action"]))
             if self.memory is None:
-                distribution = self.acting_model.distribution(map_(lambda a, at=at: a[at], obs))
+                distribution = self.acting_model.distribution(self.there(map_(lambda a, at=at: a[at], obs)))
             else:
-                (distribution, _), h = self.acting_model(obs, h, reset[part], at)
-            log_prob[part][at] = distribution.log_prob(map_(lambda a, at=at: a[at], action)).array
+                (distribution, _), h = self.acting_model(self.there(obs), h, reset[part], self.there(at))
+            action = self.there(map_(lambda a, at=at: a[at], action))
+            log_prob[part][at] = to_cpu(distribution.log_prob(action).array)
         return log_prob

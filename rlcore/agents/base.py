@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from rlcore import rng as rngs
 from rlcore.autograd import Link
+from rlcore.autograd.devices import mover, use
+from rlcore.backend import to_cpu
 from rlcore.stream import Step
-from rlcore.tree import Tree
+from rlcore.tree import Tree, map_
+
+
+def here(tree: Tree) -> Tree:
+    """Arrays as networks on the host take them: as they are."""
+    return tree
 
 
 class Policy(ABC):
     """Acts and does not learn: a live view of an agent, for evaluation and for use."""
 
+    there: Callable[[Tree], Tree] = staticmethod(here)  # arrays as its networks take them
     state: Tree = None  # what is remembered of N streams, a tree of arrays (N, ...); None: nothing, or nothing yet
 
     @abstractmethod
@@ -63,6 +71,29 @@ class Agent(ABC):
     apart = ""  # why ranks cannot learn with such agents as if they were one; "": they can
     comm: Any = None  # of the ranks that do, an `rlcore.parallel.base.Comm`; None: it learns alone
 
+    def to_device(self, device: Any) -> Any:
+        """Have the networks on "cpu", "gpu" or "gpu:1", as `Link.to_device` names them, before it acts; gives itself.
+
+        What an agent is given and gives stays on the host, and so does what it keeps of it: only what networks work on
+        goes there and back. ValueError without CuPy.
+        """
+        if self.asynchronous and device not in ("cpu", "@numpy"):
+            raise ValueError(
+                f"{type(self).__name__}'s workers share parameters in the host's memory: leave the device at 'cpu', "
+                f"got {device!r}"
+            )
+        try:
+            use(device)
+            move = mover(device)
+        except RuntimeError as error:  # which tells what is missing
+            raise ValueError(str(error)) from None
+        for link in _links(self.parts()):
+            link.to_device(device)
+        self.there = here if move is to_cpu else lambda tree: map_(move, tree)
+        return self
+
+    there: Callable[[Tree], Tree] = staticmethod(here)  # arrays as the networks take them
+
     @classmethod
     @abstractmethod
     def from_spaces(cls, observation_space: Any, action_space: Any, config: Any, rng: np.random.Generator) -> Agent:
@@ -99,7 +130,7 @@ class Agent(ABC):
         """The mean of a number over the ranks, weighted by their rows."""
         if self.comm is None:
             return float(x)
-        array = np.array([x], np.float64)
+        array = np.array([float(x)], np.float64)
         self.comm.mean_(array, rows)
         return float(array[0])
 
@@ -138,6 +169,14 @@ class Agent(ABC):
         _load(self.parts(), state)
         for name in self.COUNTS:
             setattr(self, name, state[name])
+
+
+def _links(parts: dict[str, Any]) -> Iterator[Link]:
+    for part in parts.values():
+        if isinstance(part, dict):
+            yield from _links(part)
+        elif isinstance(part, Link):
+            yield part
 
 
 def _state(part: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from rlcore.agents.descent import Descent
 from rlcore.agents.off_policy import OffPolicy
 from rlcore.autograd import Link
 from rlcore.autograd.optimizers import Adam, Optimizer
+from rlcore.backend import to_cpu
 from rlcore.buffers import Prioritized, Replay
 from rlcore.continuous import Actor, Critics, UnitBox
 from rlcore.fields import (
@@ -132,13 +134,16 @@ class Continuous(OffPolicy):
 
 
 class BoxPolicy(Policy):
-    """Acts by a function of observations to actions within [-1, 1]; raw: what tanh makes these of, for an export."""
+    """Acts by a function of observations to actions within [-1, 1], there where the networks are.
 
-    def __init__(self, actions: Any, box: UnitBox, raw: Any = None):
-        self.actions, self.box, self.raw = actions, box, raw
+    raw: what tanh makes these of, for an export.
+    """
+
+    def __init__(self, actions: Any, box: UnitBox, there: Callable[[Any], Any], raw: Any = None):
+        self.actions, self.box, self.there, self.raw = actions, box, there, raw
 
     def __call__(self, obs: Any) -> Any:
-        return self.box.to_env(self.actions(obs))
+        return self.box.to_env(to_cpu(self.actions(self.there(obs))))
 
     def exported(self) -> tuple[Any, dict[str, Any]]:
         return super().exported() if self.raw is None else (self.raw, self.box.exported())

@@ -11,6 +11,7 @@ from rlcore.agents.continuous import BoxPolicy, Continuous, ContinuousConfig, ad
 from rlcore.agents.off_policy import replay_of
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Optimizer
+from rlcore.backend import to_cpu
 from rlcore.buffers import Replay
 from rlcore.continuous import Actor, Critics, UnitBox, actor, critics
 from rlcore.fields import Count, Rate, Schedule, Weight
@@ -68,7 +69,7 @@ class DDPG(Continuous):
         return cls(pi, q, adams(config, "actor", "critic"), replay, noise, box, config, own)
 
     def explore(self, obs: Any) -> np.ndarray:
-        return noisy(self.acting_actor(obs).array, self.noise)
+        return noisy(to_cpu(self.acting_actor(self.there(obs)).array), self.noise)
 
     def observe(self, obs: Any, action: Any, step: Step, extra: dict[str, Any], stream: int = 0) -> None:
         super().observe(obs, action, step, extra, stream)
@@ -105,9 +106,9 @@ class DDPG(Continuous):
         """The actor's actions, or these with independent normal noise of the same deviation."""
         model = self.acting_actor
         if deterministic:
-            return BoxPolicy(lambda obs: model(obs).array, self.box, model.raw)
+            return BoxPolicy(lambda obs: model(obs).array, self.box, self.there, model.raw)
         noise = Gaussian(self.noise.scale, rng or self.rngs["policy"])
-        return BoxPolicy(lambda obs: noisy(model(obs).array, noise), self.box)
+        return BoxPolicy(lambda obs: noisy(to_cpu(model(obs).array), noise), self.box, self.there)
 
     def parts(self) -> dict[str, Any]:
         return {**super().parts(), "target_actor": self.target_actor, "noise": self.noise}

@@ -11,6 +11,7 @@ import numpy as np
 from rlcore.autograd import Link
 from rlcore.autograd.optimizer_hooks import GradientClipping
 from rlcore.autograd.optimizers import Optimizer
+from rlcore.backend import to_cpu
 from rlcore.tree import Tree, map_
 
 
@@ -39,7 +40,7 @@ class Patience:
             raise NonFiniteError(
                 f"{self.PATIENCE} updates in a row had a loss or gradient that is NaN or infinite, and were not made: "
                 "lower the learning rate, or look for rewards or observations that are far too large",
-                map_(np.copy, batch),
+                map_(lambda leaf: np.array(to_cpu(leaf)), batch),
             )
         warnings.warn("an update is left out: its loss or gradient is NaN or infinite", RuntimeWarning, stacklevel=3)
         return False
@@ -78,7 +79,7 @@ class Descent(Patience):
             return self.leave_out(batch)
         else:  # the other ranks wait for this one's gradient, and are to leave the step out, too
             for p in self.model.params(include_uninit=False):
-                p.grad = np.full_like(p.array, np.nan)
+                p.grad = p.xp.full(p.shape, np.nan, p.dtype)
         return self._step(batch, rows)
 
     def absent(self, batch: Tree) -> bool:

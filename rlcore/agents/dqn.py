@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from rlcore.agents.off_policy import OffPolicy, replay_of, shares_frames
 from rlcore.autograd import Link
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Adam, Optimizer
-from rlcore.backend import to_cpu
+from rlcore.backend import to_cpu, xp_of
 from rlcore.bodies import MASK, split_mask
 from rlcore.buffers import Replay
 from rlcore.buffers.prioritized import ESTIMATES
@@ -133,7 +134,7 @@ class DQN(OffPolicy):
 
     def act(self, obs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         mask = obs[MASK] != 0 if self.masked else None
-        values = self.acting_q(obs).array
+        values = to_cpu(self.acting_q(self.there(obs)).array)
         action = self.explorer(values, self.t, mask)
         extra = estimated(values, action, mask) if self.estimates else {}
         return action + self.start if self.start else action, extra
@@ -182,15 +183,15 @@ class DQN(OffPolicy):
         mask = batch["next_obs"][MASK] != 0
         if not (mask.any(axis=1) | (batch["discount"] == 0)).all():
             raise ValueError("the action mask of a state in which an episode goes on, or is cut, forbids every action")
-        return np.where(mask, values, -np.inf).argmax(axis=1)
+        return xp_of(mask).where(mask, values, -np.inf).argmax(axis=1)
 
     def policy(self, deterministic: bool = True, rng: np.random.Generator | None = None) -> Policy:
         """Greedy, by the weights without noise; or epsilon-greedy with the present epsilon, by weights with noise."""
         if deterministic:
-            return QPolicy(self.mean_q, Greedy(), self.start, self.masked)
+            return QPolicy(self.mean_q, Greedy(), self.start, self.masked, self.there)
         rng = self.rng if rng is None else rng
         explorer = EpsilonGreedy(self.config.exploration(self.t), rng)
-        return QPolicy(with_noise(self.q.view(), rng), explorer, self.start, self.masked)
+        return QPolicy(with_noise(self.q.view(), rng), explorer, self.start, self.masked, self.there)
 
     def descents(self) -> tuple[Descent, ...]:
         return (self.descend,)
@@ -213,17 +214,18 @@ class DoubleDQN(DQN):
 def estimated(values: Any, action: Any, mask: Any) -> dict[str, Any]:
     """What gives a new transition its error: the values (N,) of the actions, and of the best ones."""
     best = values if mask is None else np.where(mask, values, -np.inf)
-    return dict(zip(ESTIMATES, map(to_cpu, (of_actions(values, action).array, best.max(axis=1)))))
+    return dict(zip(ESTIMATES, (of_actions(values, action).array, best.max(axis=1))))
 
 
 class QPolicy(Policy):
     """Picks actions by their values."""
 
-    def __init__(self, q: Link, explorer: Any, start: int = 0, masked: bool = False):
-        self.q, self.explorer, self.start, self.masked = q, explorer, start, masked
+    def __init__(self, q: Link, explorer: Any, start: int, masked: bool, there: Callable[[Any], Any]):
+        self.q, self.explorer, self.start, self.masked, self.there = q, explorer, start, masked, there
 
     def __call__(self, obs: Any) -> np.ndarray:
-        return self.explorer(self.q(obs).array, 0, obs[MASK] != 0 if self.masked else None) + self.start
+        values = to_cpu(self.q(self.there(obs)).array)
+        return self.explorer(values, 0, obs[MASK] != 0 if self.masked else None) + self.start
 
     def exported(self) -> tuple[Any, dict[str, Any]]:
         return self.q, {"kind": "argmax", "start": self.start, **({"mask": MASK} if self.masked else {})}

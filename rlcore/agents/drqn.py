@@ -14,6 +14,7 @@ from rlcore.agents.recurrent import RecurrentPolicy, Remembered
 from rlcore.autograd import as_array
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Optimizer
+from rlcore.backend import to_cpu, xp_of
 from rlcore.bodies import MASK, body_of, followed, one_image
 from rlcore.buffers import FrameSequences, SequenceReplay
 from rlcore.buffers.columns import zeros
@@ -106,10 +107,10 @@ class DRQN(DQN):
 
     def act(self, obs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         h = self.remembered.of(len(next(leaves(obs))))
-        q, after = self.acting_q(obs, h)
-        action = self.explorer(q.array, self.t, obs[MASK] != 0 if self.masked else None)
+        q, after = self.acting_q(self.there(obs), h)
+        action = self.explorer(to_cpu(q.array), self.t, obs[MASK] != 0 if self.masked else None)
         self.remembered.keep(after)
-        return action + self.start if self.start else action, {"h": h}
+        return action + self.start if self.start else action, {"h": map_(to_cpu, h)}
 
     def observe(self, obs: Any, action: Any, step: Step, extra: dict[str, Any], stream: int = 0) -> None:
         super().observe(obs, action, step, extra, stream)
@@ -132,7 +133,7 @@ class DRQN(DQN):
         return F.sum(losses * weight.ravel()), self.priority(abs(error), mask)
 
     def rows_in(self, batch: dict[str, Any]) -> int:
-        return int(np.count_nonzero(batch["mask"]))
+        return int(batch["mask"].sum())
 
     def burnt_in(self, batch: dict[str, Any]) -> tuple[Tree, Tree, Tree, Any]:
         """The observations to learn from, and states of network and target network before them."""
@@ -159,7 +160,7 @@ class DRQN(DQN):
         mask = obs[MASK] != 0
         if not (mask.any(axis=2)[1:] | ~batch["mask"] | (batch["discount"] == 0)).all():
             raise ValueError("the action mask of a state in which an episode goes on, or is cut, forbids every action")
-        return np.where(mask, values, -np.inf).argmax(axis=2)
+        return xp_of(mask).where(mask, values, -np.inf).argmax(axis=2)
 
     def priority(self, error: Any, mask: Any) -> Any:
         """The priorities (n,) of sequences with such absolute errors (T, n)."""
@@ -172,10 +173,10 @@ class DRQN(DQN):
             explorer = EpsilonGreedy(self.config.exploration(self.t), self.rng if rng is None else rng)
 
         def choose(q: Any, obs: Any) -> Any:
-            return explorer(q.array, 0, obs[MASK] != 0 if self.masked else None) + self.start
+            return explorer(to_cpu(q.array), 0, obs[MASK] != 0 if self.masked else None) + self.start
 
         mask = {"mask": MASK} if self.masked else {}
-        return RecurrentPolicy(self.acting_q, choose, {"kind": "argmax", "start": self.start, **mask})
+        return RecurrentPolicy(self.acting_q, choose, {"kind": "argmax", "start": self.start, **mask}, self.there)
 
     def parts(self) -> dict[str, Any]:
         return {**super().parts(), "remembered": self.remembered}
@@ -183,7 +184,7 @@ class DRQN(DQN):
 
 def picked(values: Any, action: Any) -> Any:
     """values[..., action]: (T, n, A) and (T, n) to (T, n)."""
-    return np.take_along_axis(values, action[:, :, None], axis=2)[:, :, 0]
+    return xp_of(values).take_along_axis(values, action[:, :, None], axis=2)[:, :, 0]
 
 
 def recurrent_q_network(observation_space: Any, n_actions: int, config: Any, rng: np.random.Generator) -> Recurrent:

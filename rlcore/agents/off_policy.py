@@ -43,11 +43,16 @@ class OffPolicy(Agent):
         if not self.due or not (len(self.replay) if self.comm is None else self._all_fed()):
             return {}
         settings = self.begin()
-        means = means_of([self.learn(self.replay.sample(self.config.batch_size)) for _ in range(self.due)])
+        means = means_of([self.learn(self.drawn()) for _ in range(self.due)])
         self.due = 0
         if skipped := sum([descent.skipped for descent in self.descents()]):
             means["faults/nonfinite_update"] = skipped
         return means | settings | {"n_updates": self.n_updates}
+
+    def drawn(self) -> dict[str, Any]:
+        """A batch from the replay, where the networks are; the numbers of its rows stay on the host."""
+        batch = self.replay.sample(self.config.batch_size)
+        return {**self.there(batch), "row": batch["row"]}
 
     def _all_fed(self) -> bool:
         """Whether all ranks have something to learn from."""

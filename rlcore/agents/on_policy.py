@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from rlcore.actor_critic import ActorCritic, RecurrentActorCritic, actor_critic, flat
+from rlcore.actor_critic import RecurrentActorCritic, flat
 from rlcore.agents.acting import ActorPolicy, Exploration, Memory, RecurrentActorPolicy, resets
 from rlcore.agents.base import Agent, Policy, rows_of
 from rlcore.agents.descent import Descent, Patience
-from rlcore.autograd import functions as F
+from rlcore.backend import to_cpu
 from rlcore.buffers import Rollout
 from rlcore.fields import Range
 from rlcore.heads import Gaussian, StateDependent
@@ -23,11 +23,6 @@ from rlcore.tree import Tree, leaves, map_
 GENERATORS = ("acting", "learning", "policy")
 VALUED = 1_024  # rows that are valued at once
 LogStd = Annotated[float, Range(-20, 20)]
-ACTIVATIONS = {"tanh": F.tanh, "relu": F.relu}
-NETWORK = {  # options of `actor_critic` by the settings that they are
-    "ortho_init": "ortho_init", "log_std_init": "log_std", "share_layers": "share_layers",
-    "lstm_hidden_size": "lstm_hidden_size", "use_sde": "sde", "full_std": "full_std",
-}  # fmt: skip
 
 
 class OnPolicy(Agent):
@@ -73,17 +68,20 @@ class OnPolicy(Agent):
 
     def act(self, obs: Any) -> tuple[Any, dict[str, Any]]:
         extra: dict[str, Any] = {}
+        obs = self.there(obs)
         if self.memory is None:
             distribution = self.acting_model.distribution(obs)
         else:
-            extra["h"] = self.memory.of(len(next(leaves(obs))))
-            distribution, after = self.acting_model.distribution(obs, extra["h"])
+            h = self.memory.of(len(next(leaves(obs))))
+            distribution, after = self.acting_model.distribution(obs, h)
+            extra["h"] = map_(to_cpu, h)
             self.memory.keep(after)
             self.memory.acted = True
         if self.exploration is None:
-            action, extra["log_prob"] = distribution.sample_log_prob(rng=self.rngs["acting"])
+            action, log_prob = distribution.sample_log_prob(rng=self.rngs["acting"])
         else:
-            action, extra["log_prob"] = self.exploration(distribution, len(self.rollout))
+            action, log_prob = self.exploration(distribution, len(self.rollout))
+        action, extra["log_prob"] = map_(to_cpu, action), to_cpu(log_prob)
         extra["action"] = action
         return self.model.head.to_env(action), extra
 
@@ -103,7 +101,7 @@ class OnPolicy(Agent):
         rollout.add(step, obs=obs, final_value=final_value, **extra)
         if self.memory is not None:
             if (len(rollout) - 1) % self.sequence_length == 0:
-                self.memory.starts.append(h)
+                self.memory.starts.append(map_(to_cpu, h))
             self.forget(step.ended | ~step.valid)
         self.t += n
 
@@ -122,14 +120,19 @@ class OnPolicy(Agent):
             self.memory.acted = False
             return extra["h"]
         h = self.memory.h if len(self.rollout) else extra["h"]
-        self.memory.keep(self.acting_model.distribution(obs, h)[1])
+        self.memory.keep(self.acting_model.distribution(*self.there((obs, h)))[1])
         return h
 
-    def _values_after(self, obs: Any, at: Any = slice(None)) -> Any:
-        """The values of successors, in the streams `at`."""
+    def _values_after(self, obs: Any, at: Any = None) -> Any:
+        """The values of successors, in the streams numbered `at`; None: in all."""
+        obs = self.there(obs)
         if self.memory is None:
-            return self.acting_model.values(obs).array
-        return self.acting_model.values(obs, map_(lambda a: a[at], self.memory.h))[0].array
+            return to_cpu(self.acting_model.values(obs).array)
+        h = self.memory.h
+        if at is not None:
+            at = self.there(at)
+            h = map_(lambda a: a[at], h)
+        return to_cpu(self.acting_model.values(obs, h)[0].array)
 
     def clear(self) -> None:
         """Forget the rollout."""
@@ -150,7 +153,7 @@ class OnPolicy(Agent):
         stats = self.learn_from(batch) | settings
         stats["n_updates"] = self.n_updates
         if self.log_stds:
-            stats["std"] = np.exp(np.concatenate([p.array for p in self.log_stds])).mean()
+            stats["std"] = np.exp(np.concatenate([to_cpu(p.array) for p in self.log_stds])).mean()
         if self.descend.skipped:
             stats["faults/nonfinite_update"] = self.descend.skipped
         return stats
@@ -215,12 +218,14 @@ class OnPolicy(Agent):
         parts, k = [], max(VALUED // n, 1)
         if self.memory is None:
             for t in range(0, steps, k):
-                parts.append(self.acting_model.values(map_(lambda a, t=t: flat(a[t : t + k]), c["obs"])).array)
+                obs = self.there(map_(lambda a, t=t: flat(a[t : t + k]), c["obs"]))
+                parts.append(to_cpu(self.acting_model.values(obs).array))
         else:
-            h, reset = self.memory.starts[0], resets(c)
+            h, reset = self.there((self.memory.starts[0], resets(c)))
             for t in range(0, steps, k):
-                value, h = self.acting_model.values(map_(lambda a, t=t: a[t : t + k], c["obs"]), h, reset[t : t + k])
-                parts.append(value.array)
+                obs = self.there(map_(lambda a, t=t: a[t : t + k], c["obs"]))
+                value, h = self.acting_model.values(obs, h, reset[t : t + k])
+                parts.append(to_cpu(value.array))
         return np.concatenate(parts).reshape(steps, n)
 
     def explained(self, rows: dict[str, Tree]) -> dict[str, float]:
@@ -248,14 +253,17 @@ class OnPolicy(Agent):
         return {**batch, "h": map_(lambda leaf: leaf.take(at, 0), h)}
 
     def outputs(self, batch: dict[str, Tree]) -> tuple[Any, Any]:
-        """The distribution over actions and the values of a minibatch's transitions, in the order of its rows."""
+        """The distribution over actions and the values of a minibatch's transitions, in the order of its rows.
+
+        The minibatch lies where the networks do.
+        """
         if self.memory is None:
             return self.model(batch["obs"])
         return self.model(batch["obs"], batch["h"], batch["reset"], batch["valid"])[0]
 
     def policy(self, deterministic: bool = True, rng: np.random.Generator | None = None) -> Policy:
         """The likeliest actions, or such as are drawn for training."""
-        policy = ActorPolicy(self.acting_model, None if deterministic else rng or self.rngs["policy"])
+        policy = ActorPolicy(self.acting_model, None if deterministic else rng or self.rngs["policy"], self.there)
         return policy if self.memory is None else RecurrentActorPolicy(policy)
 
     def parts(self) -> dict[str, Any]:
@@ -265,15 +273,6 @@ class OnPolicy(Agent):
             **{name: part for name, part in own.items() if part is not None},
             "optimizer": self.optimizer, "descent": self.descend,
         }  # fmt: skip
-
-
-def network_of(
-    observation_space: Any, action_space: Any, config: Any, rng: np.random.Generator
-) -> ActorCritic | RecurrentActorCritic:
-    """The `actor_critic` of a config's settings, of which it may have some alone."""
-    given: Any = {option: getattr(config, name) for name, option in NETWORK.items() if hasattr(config, name)}
-    activation = ACTIVATIONS[config.activation]
-    return actor_critic(observation_space, action_space, config.hidden, activation=activation, rng=rng, **given)
 
 
 def rollout_columns(observation_space: Any, model: Any) -> dict[str, Tree]:

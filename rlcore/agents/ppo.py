@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from rlcore.actor_critic import network_of
 from rlcore.agents.descent import Descent
 from rlcore.agents.off_policy import means_of
-from rlcore.agents.on_policy import LogStd, OnPolicy, network_of, refuse_more, rollout_columns
+from rlcore.agents.on_policy import LogStd, OnPolicy, refuse_more, rollout_columns
 from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.buffers import Rollout
 from rlcore.fields import Count, Distance, Fraction, Positive, Rate, Schedule, Weight, check_fields
@@ -115,10 +116,11 @@ class PPO(OnPolicy):
         advantage = self.normalized(batch["advantage"]) if config.normalize_advantage else batch["advantage"]
         if not n:
             return self.absent(batch)
+        batch = self.there({**batch, "advantage": advantage})
         distribution, value = self.outputs(batch)
         log_prob, entropy = distribution.log_prob_entropy(batch["action"])
         loss, stats = ppo_loss(
-            log_prob, entropy, value, batch, advantage, clip_range=config.clip_range(self.t),
+            log_prob, entropy, value, batch, batch["advantage"], clip_range=config.clip_range(self.t),
             clip_range_vf=config.clip_range_vf, ent_coef=config.ent_coef, vf_coef=config.vf_coef,
         )  # fmt: skip
         if self.comm is not None and self.kl_limit < math.inf:

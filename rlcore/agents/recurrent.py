@@ -9,6 +9,7 @@ import numpy as np
 
 from rlcore.agents.base import Policy
 from rlcore.autograd import as_array
+from rlcore.backend import to_cpu, xp_of
 from rlcore.buffers.columns import check_rows
 from rlcore.tree import Tree, leaves, map_
 
@@ -41,7 +42,8 @@ class Remembered:
     def forget(self, mask: Any, first: int = 0) -> None:
         """Begin anew where mask (N,), whose streams are numbered from `first` on."""
         if self.h is not None and mask.any():
-            self.h = map_(lambda a: _zeroed(a, slice(first, first + len(mask)), mask), self.h)
+            streams = slice(first, first + len(mask))
+            self.h = map_(lambda a: _zeroed(a, streams, xp_of(a).asarray(mask)), self.h)
 
     def fits(self, h: Tree) -> None:
         """ValueError, naming the array, unless it is a state of some number of streams; None is that of no stream."""
@@ -61,7 +63,11 @@ class Remembered:
     def load(self, state: dict[str, Any]) -> None:
         self.check(state)
         h = self._nested(state["h"])
-        self.h = None if h is None else map_(np.array, h)
+        self.h = None if h is None else self.copied(h)
+
+    def copied(self, h: Tree) -> Tree:
+        """A state as arrays of one's own, where the model is."""
+        return map_(lambda a, own: xp_of(own).array(a), h, self.model.initial(0))
 
     def _nested(self, arrays: Any) -> Tree:
         """Arrays in the nesting of the model's state; None if there are none."""
@@ -81,15 +87,21 @@ def _zeroed(a: Any, streams: slice, mask: Any) -> Any:
 class RecurrentPolicy(Policy):
     """Acts by a model that remembers: model(obs, h) gives (out, h), choose(out, obs) the actions.
 
-    head: one of the heads of `rlcore/policy.py`, for exports.
+    head: one of the heads of `rlcore/policy.py`, for exports; there: what brings arrays to the model.
     """
 
-    def __init__(self, model: Any, choose: Callable[[Any, Any], Any], head: dict[str, Any]):
-        self.model, self.choose, self.head = model, choose, head
+    def __init__(
+        self,
+        model: Any,
+        choose: Callable[[Any, Any], Any],
+        head: dict[str, Any],
+        there: Callable[[Tree], Tree],
+    ):
+        self.model, self.choose, self.head, self.there = model, choose, head, there
         self.remembered = Remembered(model)
 
     def __call__(self, obs: Any) -> Any:
-        out, h = self.model(obs, self.remembered.of(len(next(leaves(obs)))))
+        out, h = self.model(self.there(obs), self.remembered.of(len(next(leaves(obs)))))
         self.remembered.keep(h)
         return self.choose(out, obs)
 
@@ -105,15 +117,16 @@ class RecurrentPolicy(Policy):
 
     @property
     def state(self) -> Tree:
-        return self.remembered.h
+        h = self.remembered.h
+        return None if h is None else map_(to_cpu, h)
 
     @state.setter
     def state(self, h: Tree) -> None:
         self.remembered.fits(h)
-        self.remembered.h = h
+        self.remembered.h = None if h is None else self.there(h)
 
     def initial(self, n: int) -> Tree:
-        return self.model.initial(n)
+        return map_(to_cpu, self.model.initial(n))
 
     def exported(self) -> tuple[Any, dict[str, Any]]:
         return self.model, self.head

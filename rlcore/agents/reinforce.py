@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from rlcore.actor_critic import network_of
 from rlcore.agents.acting import resets
 from rlcore.agents.descent import Descent
-from rlcore.agents.on_policy import LogStd, OnPolicy, explained, network_of, rollout_columns
+from rlcore.agents.on_policy import LogStd, OnPolicy, explained, rollout_columns
 from rlcore.autograd import Link, as_array, as_variable
 from rlcore.autograd.optimizers import Adam, Optimizer
-from rlcore.backend import xp_of
+from rlcore.backend import to_cpu, xp_of
 from rlcore.buffers import Rollout
 from rlcore.fields import Count, Fraction, Positive, Rate, Schedule, Weight, check_fields
 from rlcore.losses import actor_critic_loss
@@ -112,21 +113,27 @@ class REINFORCE(OnPolicy):
     def learn_from(self, columns: dict[str, Tree]) -> dict[str, Any]:
         """One step up the logarithms of the actions' probabilities times what came after them (theorem 1)."""
         config, wanted = self.config, columns["wanted"]
-        batch = columns if self.memory is not None else {"obs": map_(lambda a: a[wanted], columns["obs"])}
-        distribution, value = self.outputs({**batch, "valid": wanted})
+        if self.memory is None:
+            batch = {"obs": map_(lambda a: a[wanted], columns["obs"])}
+        else:
+            batch = {"obs": columns["obs"], "h": columns["h"], "reset": columns["reset"], "valid": wanted}
+        distribution, value = self.outputs(self.there(batch))
+        before = to_cpu(value.array)
         v = np.zeros_like(columns["reward"])
-        v[wanted] = value.array
+        v[wanted] = before
         advantage = rollout_gae(columns, v, config.gamma, 1.0)[wanted]
-        target = advantage + value.array
-        log_prob, entropy = distribution.log_prob_entropy(map_(lambda a: a[wanted], columns["action"]))
+        target = advantage + before
+        log_prob, entropy = distribution.log_prob_entropy(self.there(map_(lambda a: a[wanted], columns["action"])))
         learned = columns["valid"][wanted]
         if not learned.all():
             at = learned.nonzero()[0]
-            log_prob, entropy, value, advantage, target = (x[at] for x in (log_prob, entropy, value, advantage, target))
+            advantage, target, at = advantage[at], target[at], self.there(at)
+            log_prob, entropy, value = (x[at] for x in (log_prob, entropy, value))
         stats = explained(advantage, target) if config.baseline else {}
         if config.normalize_advantage:
             advantage = normalized(advantage)
         vf_coef = config.vf_coef if config.baseline else 0.0
+        advantage, target = self.there((advantage, target))
         loss, parts = actor_critic_loss(log_prob, entropy, value, advantage, target, config.ent_coef, vf_coef)
         if not self.descend(loss, columns):
             return {}

@@ -14,6 +14,7 @@ from rlcore.agents.off_policy import replay_of
 from rlcore.autograd import Link, Parameter
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Optimizer
+from rlcore.backend import to_cpu
 from rlcore.buffers import Replay
 from rlcore.continuous import Critics, GaussianActor, UnitBox, actor, critics
 from rlcore.fields import Count, Range, Weight
@@ -98,6 +99,11 @@ class SAC(Continuous):
             self.temperature = Temperature(coef)
             self.descend["temperature"] = Descent(self.temperature, optimizers["temperature"], self.limit)
 
+    def to_device(self, device: Any) -> SAC:
+        super().to_device(device)
+        self.alpha = self.there(self.alpha)
+        return self
+
     @classmethod
     def from_spaces(cls, observation_space: Any, action_space: Any, config: SACConfig, rng: np.random.Generator) -> SAC:
         """Adam, and MLPs on vectors, dicts, tuples or images; the actions must be a Box with finite bounds."""
@@ -110,7 +116,7 @@ class SAC(Continuous):
         return cls(pi, q, adams(config, *names), replay, box, config, own)
 
     def explore(self, obs: Any) -> np.ndarray:
-        return self.acting_actor.draw(obs, self.rngs["acting"])[0].array
+        return to_cpu(self.acting_actor.draw(self.there(obs), self.rngs["acting"])[0].array)
 
     def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Critics (eq. 5 to 7), actor (eq. 9), temperature (eq. 18), target critics; {} if left out."""
@@ -137,9 +143,9 @@ class SAC(Continuous):
         """The squashed mean, or draws."""
         model = self.acting_actor
         if deterministic:
-            return BoxPolicy(lambda obs: np.tanh(model.raw(obs).array), self.box, model.raw)
+            return BoxPolicy(lambda obs: np.tanh(model.raw(obs).array), self.box, self.there, model.raw)
         draws = rng or self.rngs["policy"]
-        return BoxPolicy(lambda obs: model.draw(obs, draws)[0].array, self.box)
+        return BoxPolicy(lambda obs: model.draw(obs, draws)[0].array, self.box, self.there)
 
     def parts(self) -> dict[str, Any]:
         return super().parts() | ({"temperature": self.temperature} if self.learned else {})

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from rlcore.agents.ddpg import DDPG, DDPGConfig
+from rlcore.distributions.base import normal_noise
 from rlcore.fields import Count, Weight
 
 
@@ -28,7 +27,7 @@ class TD3(DDPG):
 
     def next_action(self, obs: Any) -> Any:
         action, limit = super().next_action(obs), self.config.target_noise_clip
-        noise = self.config.target_policy_noise * self.rngs["learning"].standard_normal(action.shape, np.float32)
+        noise = self.config.target_policy_noise * normal_noise(action, action.shape, self.rngs["learning"])
         return (action + noise.clip(-limit, limit)).clip(-1, 1)
 
     def learn_actor(self, batch: dict[str, Any]) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from rlcore.actor_critic import ActorCritic
+from rlcore.actor_critic import ActorCritic, network_of
 from rlcore.agents.descent import Descent, Patience
 from rlcore.agents.off_policy import means_of
-from rlcore.agents.on_policy import VALUED, LogStd, OnPolicy, network_of, refuse_more, rollout_columns
+from rlcore.agents.on_policy import VALUED, LogStd, OnPolicy, refuse_more, rollout_columns
 from rlcore.autograd import ChainList, as_array, grad
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Adam, Optimizer
+from rlcore.backend import to_cpu, xp_of
 from rlcore.buffers import Rollout
 from rlcore.distributions import kl_divergence
 from rlcore.fields import Count, Fraction, Natural, Positive, Range, Rate, Schedule, Weight, check_fields
@@ -72,6 +73,11 @@ class TRPO(OnPolicy):
         self.old = model.copy()
         self.old_view = self.old.view()
 
+    def to_device(self, device: Any) -> TRPO:
+        super().to_device(device)
+        self.old.to_device(device)
+        return self
+
     @classmethod
     def from_spaces(
         cls, observation_space: Any, action_space: Any, config: TRPOConfig, rng: np.random.Generator
@@ -112,9 +118,9 @@ class TRPO(OnPolicy):
         return {} if self.anywhere(not rows or not len(rows["value"])) else rows
 
     def features(self, obs: Tree, n: int) -> Any:
-        """What the body makes of n observations, as constants."""
+        """What the body makes of n observations, as constants on the host."""
         parts = [map_(lambda a, i=i: a[i : i + VALUED], obs) for i in range(0, n, VALUED)]
-        return np.concatenate([as_array(self.acting_model.body(part)) for part in parts])
+        return np.concatenate([to_cpu(as_array(self.acting_model.body(self.there(part)))) for part in parts])
 
     def regress(self, features: Any, returns: Any) -> dict[str, Any]:
         """One step of the values towards the returns."""
@@ -122,6 +128,7 @@ class TRPO(OnPolicy):
         if not n:
             self.descend.absent(batch)
             return {}
+        features, returns = self.there((features, returns))
         loss = F.mean_squared_error(F.reshape(self.model.value(features), (-1,)), returns)
         return {"value_loss": loss.array} if self.descend(loss, batch, n) else {}
 
@@ -129,6 +136,7 @@ class TRPO(OnPolicy):
         """The policy's step: conjugate gradient, then a line search (section 6 and appendix C)."""
         config, params, n = self.config, self.params, len(rows["advantage"])
         advantage = self.normalized(rows["advantage"]) if config.normalize_advantage else rows["advantage"]
+        rows, advantage = self.there((rows, advantage))
         self.old.copyparams(self.model)
         old, new = self.old_view.distribution(rows["obs"]), self.model.distribution(rows["obs"])
         objective = surrogate(new, rows, advantage)
@@ -211,7 +219,7 @@ def conjugate_gradient(product: Callable[[Any], Any], b: Any, steps: int, tolera
 
     It ends after `steps` products, or when the square of the residual is at most tolerance.
     """
-    x, residual = np.zeros_like(b), b.copy()
+    x, residual = xp_of(b).zeros_like(b), b.copy()
     p, square = residual.copy(), float(residual.dot(residual))
     for _ in range(steps):
         if not square > tolerance:

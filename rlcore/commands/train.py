@@ -17,7 +17,7 @@ from rlcore.harness.header import Monitor, compared, completed, differences
 from rlcore.harness.signals import Interrupted
 from rlcore.parallel.comm import world
 from rlcore.parallel.hogwild import own_share
-from rlcore.ranks import Mode, RankRun, act_for, place_of
+from rlcore.ranks import Mode, RankRun, act_for, own_device, place_of
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Train:
     folder: Path | None = None  # run folder, instead of a new one under root
     resume: bool = False  # go on with the newest unfinished run of these settings, or start one
     config: Path | None = None  # JSON or YAML, config.json of a run say: what is not given here is taken from it
+    device: str = "cpu"  # where networks are: cpu, gpu, gpu:1; of ranks, gpu is another of the machine's for each
     tuned: bool = True  # what is neither given nor in that file is as tuned for this env, where rlcore has settings
     parallel: Mode = "auto"  # on several ranks, all learn as one (data), or the first for others that act (actors)
     learners: int = 1  # ranks that learn, with actors; steps are counted by each of them
@@ -44,15 +45,16 @@ def train(algorithm: str, settings: Train, config: Any, envs: EnvConfig, monitor
     """Train, and print the return over fresh episodes."""
     if settings.steps < 0:
         raise ValueError(f"--steps must not be negative, got {settings.steps}")
-    parts: dict[str, Any] = {**to_dict(envs), **to_dict(monitor)}
-    given: tuple[Any, Any, str, int, int] = ALGORITHMS[algorithm], config, settings.env, settings.seed, settings.n_envs
     comm = world()
+    device = own_device(settings.device, comm)
+    parts: dict[str, Any] = {**to_dict(envs), **to_dict(monitor), "device": device}
+    given: tuple[Any, Any, str, int, int] = ALGORITHMS[algorithm], config, settings.env, settings.seed, settings.n_envs
     if comm.size == 1:
         _train(algorithm, settings, Run(*given, **parts))
         return
     place: Any = place_of(comm, given[0], settings.parallel, settings.learners, settings.chunks)
     if place is None:
-        act_for(comm, *given, own_share(given[0], envs), settings.learners)
+        act_for(comm, *given, own_share(given[0], envs), settings.learners, device)
     else:
         _train(algorithm, settings, RankRun(*place, *given, **parts))
 

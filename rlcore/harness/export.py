@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcore.agents.base import Policy
+from rlcore.agents.base import Policy, here
 from rlcore.autograd import Variable, no_backprop_mode
 from rlcore.autograd.function import name_of
 from rlcore.autograd.function_calls import FunctionHook
@@ -76,6 +76,10 @@ def export_policy(path: str | Path, policy: Policy, env: VectorEnv, /, **about: 
 
 def described(policy: Policy, env: VectorEnv) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What policy.json says, and the arrays that it names."""
+    if policy.there is not here:
+        raise ValueError(
+            "a policy is exported from the CPU, and its networks are on another device: load the run there"
+        )
     network, head = policy.exported()
     nodes, (output, *after), tensors = traced(network, structure(env.observation_space), policy.initial)
     states = [{"shape": list(a.shape[1:]), "dtype": a.dtype.name} for a in _state(policy.initial, 0)]

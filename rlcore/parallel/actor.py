@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -44,7 +45,7 @@ STEPS = 50  # of each environment in a chunk, as many as Ape-X sends at a time (
 IN_FLIGHT = 2  # chunks of an actor that are on their way
 EPSILON, ALPHA = 0.4, 7.0  # of the ladder, as Horgan et al. 2018
 LITTLE = 1_000  # rows of a replay that is never written to
-LOOKS = 300  # at what is waited for, before the first sleep: 0.2 ms
+LOOKS, LOOKED = 300, 3e-4  # at what is waited for, before the first sleep: 0.2 ms; and with a short sleep, in seconds
 
 
 def ladder(actor: int, actors: int) -> float:
@@ -113,12 +114,23 @@ def chunk_steps(agent: Agent, steps: int | None) -> int:
     return agent.rollout.length
 
 
-def soon(condition: Callable[[], Any]) -> Any:
-    """wait_for(condition), but what comes within 0.2 ms is not slept over: of small chunks, thousands come a second."""
-    for _ in range(LOOKS):
-        if found := condition():
-            return found
-    return wait_for(condition)
+class Soon:
+    """wait_for(condition), but what comes within 0.2 ms is not slept over, if what was waited for last came so soon.
+
+    Of small chunks thousands come a second; where chunks are slow to come, looking would take a core from who acts.
+    """
+
+    def __init__(self) -> None:
+        self.looks = LOOKS
+
+    def __call__(self, condition: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        for _ in range(self.looks):
+            if found := condition():
+                return found
+        found = wait_for(condition)
+        self.looks = LOOKS if time.perf_counter() - start < LOOKED else 1
+        return found
 
 
 class RemoteAgent:
@@ -135,6 +147,7 @@ class RemoteAgent:
         self.version = 0  # of the weights that act
         self.refused = 0  # messages
         self.stopped = False  # by the learner
+        self.soon = Soon()
         self._n = 0  # streams
         self._chunks: list[Chunk] = []  # by turns
         self._pending: list[tuple[Pending, np.ndarray]] = []
@@ -168,7 +181,7 @@ class RemoteAgent:
         if full:
             self._send(chunk.sealed(self.rank, self.number, self.version))
             self.number, self.k = self.number + 1, 0
-            soon(lambda: self.look() or self._in_flight() < IN_FLIGHT)
+            self.soon(lambda: self.look() or self._in_flight() < IN_FLIGHT)
 
     def update(self) -> dict[str, Any]:
         self.look()
@@ -183,13 +196,13 @@ class RemoteAgent:
         """Say hello, and wait for weights."""
         self._n = n
         self._send(note(Header(HELLO, self.rank, self.steps, n)))
-        soon(lambda: self.look() or self._fresh is not None)
+        self.soon(lambda: self.look() or self._fresh is not None)
 
     def leave(self) -> None:
         """Say that this actor goes, once all it has sent has been received; the learner's last word is a stop."""
         with suppress(RankLost):  # then nobody waits
             self._send(note(Header(BYE, self.rank)))
-            soon(lambda: self.look() and not self._in_flight())
+            self.soon(lambda: self.look() and not self._in_flight())
 
     def _send(self, message: np.ndarray) -> None:
         self._pending.append((self.comm.send(message, self.learner, UP), message))

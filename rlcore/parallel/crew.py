@@ -12,7 +12,7 @@ import numpy as np
 
 from rlcore.harness.loop import Hook
 from rlcore.harness.signals import Signals
-from rlcore.parallel.actor import soon
+from rlcore.parallel.actor import Soon
 from rlcore.parallel.base import Comm, Envelope, Pending, RankLost, wait_for
 from rlcore.parallel.chunk import Chunk, Layout
 from rlcore.parallel.feed import Feed
@@ -59,6 +59,7 @@ class Crew:
         self.signals = [hook for hook in hooks if isinstance(hook, Signals)]
         self.layout: Layout | None = None
         self.refused = 0  # messages
+        self.soon = Soon()
         self._message, self._version = np.zeros(0, np.uint8), -1  # of the newest weights that were sent
         self._told = -math.inf
         self._lags: list[int] = []
@@ -89,7 +90,7 @@ class Crew:
             return self._look(taken) or any(signals.pending() for signals in self.signals)
 
         if self.left:
-            return soon(found)
+            return self.soon(found)
         try:
             return wait_for(found, BACK_S)
         except TimeoutError:

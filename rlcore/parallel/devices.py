@@ -23,14 +23,14 @@ NUMBERS = {
 }  # NCCL's names
 
 
-def local_device(comm: Any) -> str:
-    """The device of a rank, as `Link.to_device` takes it: the GPUs of a machine go round its ranks, else "@numpy"."""
+def local_device(comm: Any, otherwise: str = "@numpy") -> str:
+    """The device of a rank, as `Link.to_device` takes it: GPUs of a machine go round its ranks; else `otherwise`."""
     try:
         cupy = importlib.import_module("cupy")
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception:  # no CuPy, one for another CUDA, no driver, no GPU: each has an error of its own
-        return "@numpy"
-    return f"@cupy:{comm.local_rank % count}" if count else "@numpy"
+        return otherwise
+    return f"@cupy:{comm.local_rank % count}" if count else otherwise
 
 
 class Devices:

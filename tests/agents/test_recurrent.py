@@ -41,7 +41,7 @@ def test_another_number_of_streams_is_refused():
 
 
 def test_a_state_that_was_given_to_a_policy_stays_as_it_was():
-    policy = RecurrentPolicy(Counter(), lambda out, obs: out[:, 0], {})
+    policy = RecurrentPolicy(Counter(), lambda out, obs: out[:, 0], {}, lambda tree: tree)
     given, obs = counted(5, 6), np.zeros((2, 1))
     actions, after = policy.predict(obs, given, np.array([True, False]))
     assert actions.tolist() == [1, 7]

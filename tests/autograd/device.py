@@ -67,8 +67,19 @@ class Array(NDArrayOperatorsMixin):
     def item(self) -> Any:
         return self.hidden.item()
 
-    def get(self) -> np.ndarray:
-        return self.hidden
+    def __bool__(self) -> bool:
+        return bool(self.hidden)
+
+    def __float__(self) -> float:
+        return float(self.hidden)
+
+    def __int__(self) -> int:
+        return int(self.hidden)
+
+    def get(self, out: Any = None) -> np.ndarray:
+        if out is not None:
+            out[...] = self.hidden
+        return self.hidden if out is None else out
 
 
 def _method(name: str) -> Any:
@@ -97,6 +108,7 @@ def module() -> ModuleType:
     cupy.ndarray = Array
     for name in (
         "zeros",
+        "zeros_like",
         "empty",
         "ones",
         "ones_like",
@@ -115,6 +127,7 @@ def module() -> ModuleType:
         "tile",
         "eye",
         "tril",
+        "take_along_axis",
     ):
         setattr(cupy, name, _function(name))
     cupy.linalg = SimpleNamespace(**{name: _function(name, np.linalg) for name in ("inv", "det", "cholesky")})
@@ -122,6 +135,7 @@ def module() -> ModuleType:
     cupy.lib = SimpleNamespace(stride_tricks=tricks)
     cupy.asarray = cupy.array = lambda a, dtype=None: Array(np.array(getattr(a, "hidden", a), dtype))
     cupy.asnumpy = Array.get
+    cupy.count_nonzero = lambda a: Array(np.count_nonzero(inside(a)))
     cupy.add = np.add
     return cupy
 

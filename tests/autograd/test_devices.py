@@ -119,13 +119,14 @@ def test_device_names(cupy, monkeypatch):
     seen = []
     cupy.current, cupy.cuda = 0, type("cuda", (), {"Device": Device})
     monkeypatch.setattr(cupy, "asarray", lambda a: seen.append(cupy.current))
-    for name in ("@cupy", "@cupy:2", (cupy, 1), cupy):
+    for name in ("@cupy", "@cupy:2", (cupy, 1), cupy, "gpu", "gpu:3", "cuda:1"):
         mover(name)(X)
-    assert seen == [0, 2, 1, 0]
+    assert seen == [0, 2, 1, 0, 0, 3, 1]
+    assert mover("cpu")(X) is X
     assert mover("@numpy")(X) is X
     assert mover(np)(X) is X
-    for name in ("cuda", "@cupy:x", 1, "@intel64"):
-        with pytest.raises(ValueError, match="expected '@numpy', '@cupy' or '@cupy:1'"):
+    for name in ("tpu", "@cupy:x", 1, "@intel64"):
+        with pytest.raises(ValueError, match="expected 'cpu', 'gpu', 'gpu:1', '@numpy', '@cupy' or '@cupy:1'"):
             mover(name)
     assert device_of(X) == "@numpy"
     assert Chain().device == "@numpy"

@@ -48,7 +48,7 @@ BUGS = [
     ),
     Bug(
         "forbidden actions are bootstrapped from", "agents.dqn",
-        "return np.where(mask, values, -np.inf).argmax(axis=1)",
+        "return xp_of(mask).where(mask, values, -np.inf).argmax(axis=1)",
         "return values.argmax(axis=1)",
         "agents/test_dqn.py::test_targets_are_of_allowed_actions",
     ),
@@ -248,8 +248,8 @@ BUGS = [
     ),
     Bug(
         "other streams forget than those that ended", "agents.recurrent",
-        "_zeroed(a, slice(first, first + len(mask)), mask)",
-        "_zeroed(a, slice(0, len(mask)), mask)",
+        "streams = slice(first, first + len(mask))",
+        "streams = slice(0, len(mask))",
         "agents/test_recurrent.py::test_some_streams_forget_by_their_numbers",
     ),
     Bug(
@@ -260,7 +260,7 @@ BUGS = [
     ),
     Bug(
         "DRQN bootstraps from forbidden actions", "agents.drqn",
-        "return np.where(mask, values, -np.inf).argmax(axis=2)",
+        "return xp_of(mask).where(mask, values, -np.inf).argmax(axis=2)",
         "return values.argmax(axis=2)",
         "agents/test_drqn.py::test_forbidden_actions_are_never_taken_nor_bootstrapped_from",
     ),
@@ -490,7 +490,7 @@ BUGS = [
     ),
     Bug(
         "the state does not go on where others acted", "agents.on_policy",
-        "self.memory.keep(self.acting_model.distribution(obs, h)[1])",
+        "self.memory.keep(self.acting_model.distribution(*self.there((obs, h)))[1])",
         "self.memory.keep(h)",
         "agents/test_impala.py::test_rows_that_are_fed_are_learned_from_as_those_in_which_it_acted",
     ),
@@ -732,7 +732,7 @@ BUGS = [
     ),
     Bug(
         "a NaN on one rank is left out by that rank alone", "agents.descent",
-        "p.grad = np.full_like(p.array, np.nan)",
+        "p.grad = p.xp.full(p.shape, np.nan, p.dtype)",
         "p.grad = np.zeros_like(p.array)",
         "parallel/test_data_parallel.py::test_a_loss_that_is_not_finite_on_one_rank_makes_all_leave_the_update_out",
     ),
