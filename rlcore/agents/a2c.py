@@ -95,7 +95,7 @@ class A2C(OnPolicy):
             log_prob, entropy, value = (x[at] for x in (log_prob, entropy, value))
         n = len(advantage)
         if config.normalize_advantage:
-            advantage = self.normalized(advantage)
+            (advantage,) = self.normalized([advantage])
         if not n:
             self.n_updates += self.descend.absent(columns)
             return {}

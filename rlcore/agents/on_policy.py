@@ -174,13 +174,13 @@ class OnPolicy(Agent):
     def learn_from(self, batch: dict[str, Tree]) -> dict[str, Any]:
         """Update on a `batch`, by default of rows (obs, action, log_prob, value, advantage, return); statistics."""
 
-    def normalized(self, x: Any) -> Any:
-        """`returns.normalized` of rows (n,) by the moments of all ranks' rows: one exchange of three numbers."""
+    def normalized(self, parts: list[Any]) -> list[Any]:
+        """`returns.normalized` of parts, rows (n,) each, by the moments of all ranks' rows of them: one exchange."""
         if self.comm is None:
-            return normalized(x)
-        n, mean, square = moments(x)
-        n, mean, square = merged(self.comm.allgather(np.array([n, mean, square])))
-        return x if n < 2 else (x - mean) / (math.sqrt(square / (n - 1)) + 1e-8)
+            return [normalized(x) for x in parts]
+        ranks = self.comm.allgather(np.array([moments(x) for x in parts]))
+        joint = [merged(part) for part in ranks.swapaxes(0, 1)]
+        return [x if n < 2 else (x - mean) / (math.sqrt(sq / (n - 1)) + 1e-8) for x, (n, mean, sq) in zip(parts, joint)]
 
     def descents(self) -> tuple[Patience, ...]:
         """The guarded steps that `learn_from` takes."""
@@ -239,13 +239,24 @@ class OnPolicy(Agent):
         """The number of what minibatches are made of: rows, or sequences where there is a memory."""
         return len(rows["value"]) // (1 if self.memory is None else self.sequence_length)
 
+    def advantages(self, rows: dict[str, Tree], at: Any) -> Any:
+        """Those of the transitions in the units of these numbers, in the order of `minibatch`."""
+        if self.memory is None:
+            return rows["advantage"].take(at)
+        numbers = self._numbers(at)
+        return rows["advantage"].take(numbers)[rows["valid"].take(numbers)]
+
+    def _numbers(self, at: Any) -> Any:
+        """The numbers (T, sequences) of the rows of sequences."""
+        length, n = self.sequence_length, self.rollout.columns["reward"].shape[1]
+        return (at // n * length + np.arange(length)[:, None]) * n + at % n
+
     def minibatch(self, rows: dict[str, Tree], at: Any) -> dict[str, Tree]:
         """Units of these numbers, for `outputs`; all but obs, reset, valid and h are rows, transitions only."""
         if self.memory is None:
             return map_(lambda leaf: leaf.take(at, 0), rows)
         rows = dict(rows)
-        h, length, n = rows.pop("h"), self.sequence_length, self.rollout.columns["reward"].shape[1]
-        numbers = (at // n * length + np.arange(length)[:, None]) * n + at % n  # of rows, (T, sequences)
+        h, numbers = rows.pop("h"), self._numbers(at)
         batch = map_(lambda leaf: leaf.take(numbers, 0), rows)
         valid = batch["valid"]
         for name in ("action", "log_prob", "value", "advantage", "return"):
@@ -281,15 +292,6 @@ def rollout_columns(observation_space: Any, model: Any) -> dict[str, Tree]:
     return {
         "obs": rows_of(observation_space), "action": model.head.rows, "log_prob": number, "final_value": number
     }  # fmt: skip
-
-
-def refuse_more(batch_size: int, n_steps: int, n_envs: int) -> None:
-    """ValueError for minibatches that are larger than a rollout."""
-    if batch_size > n_steps * n_envs:
-        raise ValueError(
-            f"batch_size {batch_size} is more than the {n_steps * n_envs} rows of an update, n_steps {n_steps} of "
-            f"{n_envs} environments: lower batch_size, or raise n_steps or n_envs"
-        )
 
 
 def explained(error: Any, target: Any) -> dict[str, float]:

@@ -12,9 +12,10 @@ import numpy as np
 from rlcore.actor_critic import network_of
 from rlcore.agents.descent import Descent
 from rlcore.agents.off_policy import means_of
-from rlcore.agents.on_policy import LogStd, OnPolicy, refuse_more, rollout_columns
+from rlcore.agents.on_policy import LogStd, OnPolicy, rollout_columns
 from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.buffers import Rollout
+from rlcore.buffers.rollout import refuse_more
 from rlcore.fields import Count, Distance, Fraction, Positive, Rate, Schedule, Weight, check_fields
 from rlcore.losses import ppo_loss
 from rlcore.tree import Tree
@@ -89,16 +90,24 @@ class PPO(OnPolicy):
     def learn_from(self, rows: dict[str, Tree]) -> dict[str, Any]:
         """Epochs over the rows in minibatches, up to the limit of the divergence."""
         stats: list[dict[str, Any]] = []
-        for at in self._minibatches(self.units(rows)):
-            batch = self.minibatch(rows, at)
+        for batch in self._minibatches(rows):
             learned = self.learn(batch) if len(batch["value"]) or self.comm is not None else {}
             stats.append(learned)
             if learned.get("approx_kl", 0) > self.kl_limit:
                 break
         return means_of(stats) | self.explained(rows)
 
-    def _minibatches(self, n: int) -> Iterator[np.ndarray]:
-        """Numbers of n units: in each epoch all of them, in an order of its own; the last minibatch may be smaller.
+    def _minibatches(self, rows: dict[str, Tree]) -> Iterator[dict[str, Tree]]:
+        """Those of all epochs, their advantages normalised each by itself."""
+        for numbers in self._epochs(self.units(rows)):
+            advantages = [self.advantages(rows, at) for at in numbers]
+            if self.config.normalize_advantage:
+                advantages = self.normalized(advantages)
+            for at, advantage in zip(numbers, advantages):
+                yield {**self.minibatch(rows, at), "advantage": advantage}
+
+    def _epochs(self, n: int) -> Iterator[list[np.ndarray]]:
+        """The numbers of n units by minibatches: in each epoch all, in an order of its own; the last may have fewer.
 
         Ranks that learn together have as many minibatches as the one with the most, the last ones empty.
         """
@@ -107,16 +116,14 @@ class PPO(OnPolicy):
         for _ in range(self.config.n_epochs):
             self.n_updates += 1
             order = self.rngs["learning"].permutation(n)
-            for start in range(0, end, size):
-                yield order[start : start + size]
+            yield [order[start : start + size] for start in range(0, end, size)]
 
     def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One step up the clipped surrogate and the entropy, and down the error of the values (eq. 9)."""
         config, n = self.config, len(batch["value"])
-        advantage = self.normalized(batch["advantage"]) if config.normalize_advantage else batch["advantage"]
         if not n:
             return self.absent(batch)
-        batch = self.there({**batch, "advantage": advantage})
+        batch = self.there(batch)
         distribution, value = self.outputs(batch)
         log_prob, entropy = distribution.log_prob_entropy(batch["action"])
         loss, stats = ppo_loss(

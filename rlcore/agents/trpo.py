@@ -13,12 +13,13 @@ import numpy as np
 from rlcore.actor_critic import ActorCritic, network_of
 from rlcore.agents.descent import Descent, Patience
 from rlcore.agents.off_policy import means_of
-from rlcore.agents.on_policy import VALUED, LogStd, OnPolicy, refuse_more, rollout_columns
+from rlcore.agents.on_policy import VALUED, LogStd, OnPolicy, rollout_columns
 from rlcore.autograd import ChainList, as_array, grad
 from rlcore.autograd import functions as F
 from rlcore.autograd.optimizers import Adam, Optimizer
 from rlcore.backend import to_cpu, xp_of
 from rlcore.buffers import Rollout
+from rlcore.buffers.rollout import refuse_more
 from rlcore.distributions import kl_divergence
 from rlcore.fields import Count, Fraction, Natural, Positive, Range, Rate, Schedule, Weight, check_fields
 from rlcore.tree import Tree, map_
@@ -135,7 +136,7 @@ class TRPO(OnPolicy):
     def improve(self, rows: dict[str, Tree]) -> dict[str, Any]:
         """The policy's step: conjugate gradient, then a line search (section 6 and appendix C)."""
         config, params, n = self.config, self.params, len(rows["advantage"])
-        advantage = self.normalized(rows["advantage"]) if config.normalize_advantage else rows["advantage"]
+        advantage = self.normalized([rows["advantage"]])[0] if config.normalize_advantage else rows["advantage"]
         rows, advantage = self.there((rows, advantage))
         self.old.copyparams(self.model)
         old, new = self.old_view.distribution(rows["obs"]), self.model.distribution(rows["obs"])

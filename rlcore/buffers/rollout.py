@@ -109,3 +109,12 @@ class Rollout:
             self.columns = zeros((self.length, n), self._specs)
             for path, column in named_leaves(self.columns):
                 column[: self._steps] = saved[path]
+
+
+def refuse_more(batch_size: int, n_steps: int, n_envs: int) -> None:
+    """ValueError for minibatches that are larger than a rollout."""
+    if batch_size > n_steps * n_envs:
+        raise ValueError(
+            f"batch_size {batch_size} is more than the {n_steps * n_envs} rows of an update, n_steps {n_steps} of "
+            f"{n_envs} environments: lower batch_size, or raise n_steps or n_envs"
+        )

@@ -39,12 +39,12 @@ class Envelope(NamedTuple):
     nbytes: int
 
 
-def wait_for(condition: Callable[[], T | None], timeout_s: float = math.inf) -> T:
+def wait_for(condition: Callable[[], T | None], timeout_s: float = math.inf, pause: float = SHORT) -> T:
     """Sleep until condition() is neither None nor False, and give it; TimeoutError after timeout_s.
 
-    The sleeps grow from 50 µs to 1 ms, so that an idle rank leaves its core to others.
+    The sleeps grow from `pause`, 50 µs, to 1 ms, so that an idle rank leaves its core to others.
     """
-    end, pause = time.monotonic() + timeout_s, SHORT
+    end = time.monotonic() + timeout_s
     while True:
         beat()
         found = condition()

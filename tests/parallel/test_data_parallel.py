@@ -128,27 +128,27 @@ def test_a_joined_minibatch_of_ppo_is_the_union_of_the_ranks(n, sizes, space, ta
 
     def rank(comm):
         agent = join(made(PPO, space, comm.rank, **settings), comm)
-        orders, minibatches = [[] for _ in range(updates)], agent._minibatches
+        orders, epochs = [[] for _ in range(updates)], agent._epochs
         for k in range(updates):
-            agent._minibatches = lambda n, k=k: (orders[k].append(at) or at for at in minibatches(n))
+            agent._epochs = lambda n, k=k: (orders[k].append(numbers) or numbers for numbers in epochs(n))
             agent.learn_from(rows_of(sizes[comm.rank], 100 * k + comm.rank, space))
         return parameters(agent), orders, agent.n_updates
 
     found = run_threads(n, rank)
     one = made(PPO, space, **settings)
-    first, starts, steps = parameters(one), np.cumsum((0, *sizes)), 0
+    first, starts, steps, learn = parameters(one), np.cumsum((0, *sizes)), [], one.learn
+    one.learn = lambda batch: steps.append(batch) or learn(batch)
     for k in range(updates):
         rows = [rows_of(size, 100 * k + r, space) for r, size in enumerate(sizes)]
         unions = [
-            np.concatenate([at + start for at, start in zip(ats, starts)])
-            for ats in zip(*[orders[k] for _, orders, _ in found], strict=True)
+            [np.concatenate([at + start for at, start in zip(ats, starts)]) for ats in zip(*epoch, strict=True)]
+            for epoch in zip(*[orders[k] for _, orders, _ in found], strict=True)
         ]
-        one._minibatches = lambda n, unions=unions: unions
+        one._epochs = lambda n, unions=unions: unions
         one.learn_from({name: np.concatenate([part[name] for part in rows]) for name in rows[0]})
-        steps += len(unions)
     assert abs(parameters(one) - first).max() > 1e-2
     most = updates * 2 * max(-(-size // 8) for size in sizes)
-    assert 0 < steps < most if target_kl else steps == most > STEPS - 1
+    assert 0 < len(steps) < most if target_kl else len(steps) == most > STEPS - 1
     for parts, _, n_updates in found:
         np.testing.assert_allclose(parts, parameters(one), rtol=0, atol=1e-12)
         assert n_updates == found[0][2]
