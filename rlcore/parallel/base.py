@@ -14,6 +14,8 @@ from rlcore.parallel.devices import Devices
 from rlcore.parallel.heartbeat import beat
 
 ANY = -1  # any source, any tag
+PIECE = 1 << 30  # numbers in one call: MPI 3 counts up to 2^31 - 1
+LARGEST = (1 << 31) - 1  # bytes of a message, for the same reason
 SHORT, LONG = 50e-6, 1e-3  # seconds that a waiting rank sleeps, at first and in the end
 LARGE = 1 << 16  # bytes: from here on a second exchange is cheaper than a copy
 T = TypeVar("T")
@@ -56,6 +58,23 @@ def wait_for(condition: Callable[[], T | None], timeout_s: float = math.inf, pau
             raise TimeoutError(f"nothing came within {timeout_s:g} s")
         time.sleep(pause)
         pause = min(1.1 * pause, LONG)
+
+
+def bytes_of(array: np.ndarray) -> np.ndarray:
+    """The bytes (n,) of an array in one piece, whatever they mean."""
+    return array if array.dtype == np.uint8 and array.ndim == 1 else array.reshape(-1).view(np.uint8)
+
+
+def pieces(array: Any) -> list[Any]:
+    """An array's numbers in pieces of which each goes into one call."""
+    flat = array.reshape(-1)
+    return [flat] if len(flat) <= PIECE else [flat[i : i + PIECE] for i in range(0, len(flat), PIECE)]
+
+
+def check_size(what: str, array: Any) -> None:
+    """ValueError for an array that is too large for one message."""
+    if array.nbytes > LARGEST:
+        raise ValueError(f"{what}: an array of {array.nbytes} bytes is too large for a message, at most {LARGEST}")
 
 
 class Pending(ABC):

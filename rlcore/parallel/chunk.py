@@ -170,11 +170,12 @@ class Chunk:
         """Take the message in the buffer for this chunk; ProtocolError unless its parts belong together."""
         layout, n = self.layout, self.layout.steps * self.layout.n
         flags = bytes(self._flags)
+        over, cut = (int.from_bytes(flags[k : k + n], "little") for k in (0, n))
         if (header.steps, header.n) != (layout.steps, layout.n):
             what = f"is of {header.steps} steps of {header.n} streams, expected {layout.steps} of {layout.n}"
         elif nbytes != layout.fixed + header.finals * layout.record + header.episodes * EPISODE.itemsize:
             what = f"has {nbytes} bytes, with {header.finals} last observations and {header.episodes} episodes"
-        elif flags.strip(b"\0\1") or int.from_bytes(flags[:n], "little") & int.from_bytes(flags[n : 2 * n], "little"):
+        elif flags.translate(None, b"\0\1") or over & cut:
             what = "has flags that are none, or rows that are terminated and truncated"
         elif (found := flags.count(b"\1", 3 * n)) != header.finals:
             what = f"has {header.finals} last observations, but {found} rows that should have one"

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 
 from rlcore.backend import to_cpu, xp_of
-from rlcore.parallel.base import ANY, Alone, Comm, Envelope, Pending, RankLost, wait_for
+from rlcore.parallel.base import ANY, Alone, Comm, Envelope, Pending, RankLost, bytes_of, check_size, pieces, wait_for
 from rlcore.parallel.heartbeat import waits
 from rlcore.parallel.launched import launched
 
 NATIVE = "bBhHiIlLqQfd"  # kinds of numbers that MPI adds
-PIECE = 1 << 30  # numbers in one call: MPI 3 counts up to 2^31 - 1
-LARGEST = (1 << 31) - 1  # bytes of a message, for the same reason
+KNOWN_S = 5.0  # in which a rank whose collective call another has revoked is to learn who is dead
 NOTHING = Envelope(-2, -2, 0)  # has been seen: of no rank, with no tag
 ULFM = "OMPI_MCA_mpi_ft_enable"  # what `mpiexec --with-ft ulfm` sets
 
@@ -120,11 +119,8 @@ class MPIComm(Comm):
         elif not array.flags.c_contiguous:
             numbers = array.copy()
         try:
-            if numbers.size <= PIECE:
-                self._comm.Allreduce(self.MPI.IN_PLACE, numbers, op)
-            else:
-                for piece in _pieces(numbers):
-                    self._comm.Allreduce(self.MPI.IN_PLACE, piece, op)
+            for piece in pieces(numbers):
+                self._comm.Allreduce(self.MPI.IN_PLACE, piece, op)
         except self.MPI.Exception as error:
             raise self.lost(error, revoke=True) from None
         if numbers is not array:
@@ -138,7 +134,7 @@ class MPIComm(Comm):
             return self.devices.bcast_(array, root)
         numbers = array if array.flags.c_contiguous else array.copy()
         try:
-            for piece in _pieces(numbers.reshape(-1).view(np.uint8)):
+            for piece in pieces(numbers.reshape(-1).view(np.uint8)):
                 self._comm.Bcast(piece, root)
         except self.MPI.Exception as error:
             raise self.lost(error, revoke=True) from None
@@ -164,7 +160,7 @@ class MPIComm(Comm):
 
     @waits
     def _exchange(self, what: str, call: Any, array: Any, out: Any) -> None:
-        _check_size(what, array)
+        check_size(what, array)
         try:
             call(*(np.ascontiguousarray(a).reshape(-1).view(np.uint8) for a in (array, out)))
         except self.MPI.Exception as error:
@@ -202,7 +198,7 @@ class MPIComm(Comm):
         self._check_rank("send", "dest", dest)
         if tag < 0:
             raise ValueError(f"send: a tag is at least 0, got {tag}")
-        _check_size("send", array)
+        check_size("send", array)
         if dest in self.failed:
             raise RankLost({dest})
         for old in [old for old in self.sent if old.dropped]:
@@ -210,7 +206,7 @@ class MPIComm(Comm):
                 old.done()
         array = np.ascontiguousarray(to_cpu(array))
         try:
-            request = self._mail.Issend(array.reshape(-1).view(np.uint8), dest, tag)
+            request = self._mail.Issend(bytes_of(array), dest, tag)
         except self.MPI.Exception as error:
             raise self.lost(error, {dest}) from None
         self.sent.append(Sent(self, request, array, dest))
@@ -248,12 +244,23 @@ class MPIComm(Comm):
         whole = isinstance(out, np.ndarray) and out.flags.c_contiguous
         numbers = out if whole else np.empty(out.shape, out.dtype)
         try:
-            self._mail.Recv(numbers.reshape(-1).view(np.uint8), envelope.source, envelope.tag)
+            self._mail.Recv(bytes_of(numbers), envelope.source, envelope.tag)
         except self.MPI.Exception as error:
             raise self.lost(error, {envelope.source}) from None
         if numbers is not out:
             out[...] = xp_of(out).asarray(numbers)
         return out
+
+    def _acknowledge(self) -> bool:
+        """Whether any ranks are known to be dead, of which MPI then says no more."""
+        mpi = self.MPI
+        with suppress(mpi.Exception):
+            self._mail.Iprobe(mpi.ANY_SOURCE, mpi.ANY_TAG)  # lets MPI take in what has happened
+        with suppress(mpi.Exception):
+            self._mail.Ack_failed(self.size)
+            dead = self._mail.Get_failed()
+            self.failed |= set(mpi.Group.Translate_ranks(dead, None, self._mail.Get_group()))
+        return bool(self.failed)
 
     def lost(self, error: Any, ranks: set[int] = frozenset(), revoke: bool = False) -> Exception:  # type: ignore
         """What an error of MPI means; the dead are acknowledged, so that messages of others go on.
@@ -263,10 +270,9 @@ class MPIComm(Comm):
         if not self.elastic:
             return RuntimeError(f"MPI: {_words(error)}; ranks may die only with Open MPI and `mpiexec --with-ft ulfm`")
         mpi = self.MPI
-        with suppress(mpi.Exception):
-            self._mail.Ack_failed(self.size)
-            dead = self._mail.Get_failed()
-            self.failed |= set(mpi.Group.Translate_ranks(dead, None, self._mail.Get_group()))
+        if not self._acknowledge() and error.Get_error_class() == mpi.ERR_REVOKED:  # others know more, as yet
+            with suppress(TimeoutError):
+                wait_for(self._acknowledge, KNOWN_S)
         if error.Get_error_class() not in (mpi.ERR_PROC_FAILED, mpi.ERR_REVOKED, mpi.ERR_PROC_FAILED_PENDING):
             if not self.failed:  # else MPI may call it by any name
                 return RuntimeError(f"MPI: {_words(error)}")
@@ -288,13 +294,3 @@ def _stand_in(what: str, dtype: Any) -> Any:
     if dtype.char == "?" and what == "max_":
         return np.uint8
     raise TypeError(f"{what}: expected an array of floating point or whole numbers, got {dtype}")
-
-
-def _pieces(array: Any) -> list[Any]:
-    flat = array.reshape(-1)
-    return [flat[i : i + PIECE] for i in range(0, len(flat), PIECE)]
-
-
-def _check_size(what: str, array: Any) -> None:
-    if array.nbytes > LARGEST:
-        raise ValueError(f"{what}: an array of {array.nbytes} bytes is too large for a message, at most {LARGEST}")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlcore.backend import to_cpu, xp_of
-from rlcore.parallel.base import ANY, Comm, Envelope, Pending, RankLost
+from rlcore.parallel.base import ANY, Comm, Envelope, Pending, RankLost, bytes_of
 
 MESSAGE, RECEIVED, SHARE, REFUSAL, LEAVE = range(5)  # kinds: of a send, its receipt, of a collective call, at the end
 
@@ -182,7 +182,7 @@ class LocalComm(Comm):
         if member in post.box.dead or member in post.box.left or post.box.ended:
             raise self.lost({member})
         post.numbers += 1
-        data: Any = np.ascontiguousarray(to_cpu(array)).reshape(-1).view(np.uint8)
+        data: Any = bytes_of(np.ascontiguousarray(to_cpu(array)))
         post.put(member, Letter(MESSAGE, post.rank, self.context, tag, post.numbers, data=memoryview(data)))
         return Sent(self, member, post.numbers, array)
 

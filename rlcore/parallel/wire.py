@@ -14,7 +14,7 @@ HELLO, LAYOUT, CHUNK, BYE, WEIGHTS, STOP = range(1, 7)  # kinds of messages
 UP, DOWN = 1, 2  # tags: to the learner, to an actor
 HEADER = 128  # bytes
 FIELDS = struct.Struct("<8sHHIIIIIQQQ")
-CRC = struct.Struct("<I")
+CRC, SEALED = struct.Struct("<I"), struct.Struct(f"{FIELDS.format}I")
 COUNTED = 1 << 62  # what no number in a header reaches
 
 
@@ -51,14 +51,14 @@ def opened(message: np.ndarray, source: int, kinds: Container[int]) -> Header:
     data = message.data
     if len(data) < HEADER:
         raise _refusal(message, source, f"is shorter than the {HEADER} of a header")
-    magic, version, *fields, nbytes = FIELDS.unpack_from(data)
-    header = Header(*fields)
+    magic, version, *fields, nbytes, crc = SEALED.unpack_from(data)
+    header = Header._make(fields)
     if magic != MAGIC:
         raise _refusal(message, source, f"begins with {magic!r}, not with {MAGIC!r}")
     if version != FORMAT:
         what = f"has format {version}, here it is {FORMAT}: all ranks need the same version of rlcore"
         raise _refusal(message, source, what)
-    if CRC.unpack_from(data, FIELDS.size)[0] != zlib.crc32(data[: FIELDS.size]):
+    if crc != zlib.crc32(data[: FIELDS.size]):
         raise _refusal(message, source, "has a damaged header")
     if nbytes != len(data):
         raise _refusal(message, source, f"is not whole: it was {nbytes} bytes when it was sent")

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from rlcore.parallel import base
 from rlcore.parallel import comm as module
 from rlcore.parallel.base import Alone
 from rlcore.parallel.comm import MPIComm, world
@@ -176,7 +177,7 @@ def wired(error=OSError):
 
 
 def test_what_is_large_goes_in_pieces(monkeypatch):
-    monkeypatch.setattr(module, "PIECE", 4)
+    monkeypatch.setattr(base, "PIECE", 4)
     comm = wired()
     x = np.arange(10.0)
     comm.sum_(x)
@@ -188,11 +189,31 @@ def test_what_is_large_goes_in_pieces(monkeypatch):
 
 
 def test_what_is_too_large_is_refused(monkeypatch):
-    monkeypatch.setattr(module, "LARGEST", 79)
+    monkeypatch.setattr(base, "LARGEST", 79)
     comm = wired()
     for call in (lambda x: comm.send(x, 0), comm.allgather, comm.alltoall):
         with pytest.raises(ValueError, match="an array of 80 bytes is too large for a message, at most 79"):
             call(np.ones((1, 10)))
+
+
+def test_a_rank_whose_call_others_have_revoked_waits_until_it_knows_who_is_dead(monkeypatch):
+    comm, looks = wired(), []
+    comm.elastic, comm.MPI.ERR_REVOKED = True, 7
+    comm.MPI.ERR_PROC_FAILED = comm.MPI.ERR_PROC_FAILED_PENDING = 8
+    comm._comm.Revoke = lambda: None
+    error = SimpleNamespace(Get_error_class=lambda: 7)
+
+    def acknowledge():
+        looks.append(1)
+        comm.failed = {1} if len(looks) > 5 else set()
+        return bool(comm.failed)
+
+    monkeypatch.setattr(comm, "_acknowledge", acknowledge)
+    assert comm.lost(error, revoke=True).ranks == (1,)
+    monkeypatch.setattr(comm, "_acknowledge", lambda: False)
+    monkeypatch.setattr(module, "KNOWN_S", 0.01)
+    comm.failed = set()
+    assert comm.lost(error, revoke=True).ranks == ()  # then it is told that somebody is
 
 
 def test_numbers_that_mpi_does_not_add():
