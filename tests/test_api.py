@@ -310,9 +310,18 @@ def test_a_run_goes_on_on_another_device(tmp_path, monkeypatch):
         assert run.t == 180
 
 
-def test_devices_that_are_not_there():
+def no_gpu(array):
+    raise RuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
+
+
+def test_devices_that_are_not_there(monkeypatch):
     with pytest.raises(ValueError, match=r"gpu needs CuPy .*rlcore\[cuda12\]"):
         quick(device="gpu")
+    with monkeypatch.context() as there:
+        device.install(there)
+        there.setattr(sys.modules["cupy"], "asarray", no_gpu)
+        with pytest.raises(ValueError, match="no CUDA-capable device is detected"):
+            quick(device="gpu")
     with pytest.raises(ValueError, match="expected 'cpu', 'gpu', 'gpu:1'"):
         quick(device="tpu")
     with pytest.raises(ValueError, match="A3C's workers share parameters in the host's memory"):

@@ -70,12 +70,13 @@ class Agent(ABC):
     actor: Link  # what acts: actor.flat_state is all that another process needs to act alike
     apart = ""  # why ranks cannot learn with such agents as if they were one; "": they can
     comm: Any = None  # of the ranks that do, an `rlcore.parallel.base.Comm`; None: it learns alone
+    there: Callable[[Tree], Tree] = staticmethod(here)  # arrays as the networks take them
 
     def to_device(self, device: Any) -> Any:
         """Have the networks on "cpu", "gpu" or "gpu:1", as `Link.to_device` names them, before it acts; gives itself.
 
         What an agent is given and gives stays on the host, and so does what it keeps of it: only what networks work on
-        goes there and back. ValueError without CuPy.
+        goes there and back. ValueError without CuPy or such a GPU.
         """
         if self.asynchronous and device not in ("cpu", "@numpy"):
             raise ValueError(
@@ -85,14 +86,13 @@ class Agent(ABC):
         try:
             use(device)
             move = mover(device)
-        except RuntimeError as error:  # which tells what is missing
+            move(np.zeros(1))
+        except RuntimeError as error:  # which tells what is missing, CuPy or the GPU
             raise ValueError(str(error)) from None
         for link in _links(self.parts()):
             link.to_device(device)
         self.there = here if move is to_cpu else lambda tree: map_(move, tree)
         return self
-
-    there: Callable[[Tree], Tree] = staticmethod(here)  # arrays as the networks take them
 
     @classmethod
     @abstractmethod
